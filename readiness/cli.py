@@ -1,0 +1,286 @@
+"""The command line: arguments in, exit code out. The only printing to stdout."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pydantic import TypeAdapter
+from rich.console import Console
+from rich.table import Table
+
+import readiness
+from readiness import decide, evidence, gates, report
+from readiness.decide import ExitCode
+from readiness.errors import PlanError, ReadinessError, TeardownError
+from readiness.model import Plan, Record
+from readiness.narrator import Narrator
+from readiness.plan import DEFAULT_FILE, digest, load_plan
+
+_EPILOG = """\
+exit codes:
+  0    GO, or a rehearsal in which every required gate passed
+  1    no reliable verdict: a gate was inconclusive, a signature is missing, or the harness failed
+  2    NO-GO: a required gate failed
+  3    the plan or the waivers are invalid; nothing was started
+  4    something of the run may still exist (outranks 0, 1 and 2)
+  5    the command line is wrong
+  130  interrupted, and torn down
+
+a first run, with no AWS account:
+  readiness run                 rehearse everything on an AWS that is emulated on this machine
+  readiness verify BUNDLE       recompute the verdict from its evidence
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with the exit code of this tool for a wrong command line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        print(f"{self.prog}: {message}", file=sys.stderr)
+        sys.exit(ExitCode.USAGE)
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Do what the arguments say and return the exit code; an error is a sentence on stderr, never a traceback."""
+    parsed = build_parser().parse_args(arguments)
+    if not hasattr(parsed, "act"):
+        build_parser().print_help()
+        return ExitCode.USAGE
+    try:
+        return int(parsed.act(parsed))
+    except PlanError as error:
+        return _fail(error, ExitCode.INVALID_PLAN)
+    except TeardownError as error:
+        return _fail(error, ExitCode.LEFTOVERS)
+    except ReadinessError as error:
+        return _fail(error, ExitCode.NO_RELIABLE_VERDICT)
+    except KeyboardInterrupt:
+        print("readiness: interrupted", file=sys.stderr)
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.NO_RELIABLE_VERDICT
+
+
+def _fail(error: ReadinessError, code: ExitCode) -> int:
+    print(f"readiness: {error}", file=sys.stderr)
+    return code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = _Parser(
+        prog="readiness",
+        description="Decides, on evidence, whether a system on AWS may go live.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"readiness {readiness.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
+    _add_run(commands)
+    _add_scan(commands)
+    _add_readers(commands)
+    _add_teardown(commands)
+    _add_aws(commands)
+    return parser
+
+
+def _add_plan_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--plan", type=Path, default=Path(DEFAULT_FILE), metavar="FILE", help="default: %(default)s")
+
+
+def _add_run(commands: Any) -> None:
+    parser = commands.add_parser(
+        "run",
+        help="deploy the clone, ask every gate, tear down, decide",
+        description="Scan the templates, deploy the clone, load it, drill it, tear it down, prove that nothing is "
+        "left, and write the go/no-go record with its evidence.",
+    )
+    _add_plan_options(parser)
+    parser.add_argument("--waivers", type=Path, default=Path("waivers.toml"), metavar="FILE")
+    parser.add_argument(
+        "--target",
+        choices=("embedded", "aws"),
+        default="embedded",
+        help="embedded (default): an AWS emulated on this machine; aws: the account of your credentials",
+    )
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="GATE", help="ask this gate only (repeatable); never a GO"
+    )
+    parser.add_argument("--evidence", type=Path, metavar="DIR", help="where the evidence bundle goes")
+    parser.add_argument("--json", action="store_true", help="print the record as JSON on stdout")
+    parser.set_defaults(act=_run)
+
+
+def _add_scan(commands: Any) -> None:
+    parser = commands.add_parser(
+        "scan",
+        help="synthesize and scan only",
+        description="Scan the templates of this repository's stack, or those named, with every scanner. Deploys "
+        "nothing and needs no account.",
+    )
+    _add_plan_options(parser)
+    parser.add_argument("--waivers", type=Path, default=Path("waivers.toml"), metavar="FILE")
+    parser.add_argument("templates", nargs="*", type=Path, metavar="TEMPLATE", help="template files; default: synth")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON on stdout")
+    parser.set_defaults(act=_scan)
+
+
+def _add_readers(commands: Any) -> None:
+    verify = commands.add_parser(
+        "verify",
+        help="recompute a verdict from its evidence, offline",
+        description="Re-hash every file of a bundle, judge every observation again, decide again, and compare.",
+    )
+    verify.add_argument("bundle", type=Path, metavar="BUNDLE")
+    verify.set_defaults(act=_verify)
+    listing = commands.add_parser("gates", help="list every gate, its question and its settings")
+    listing.set_defaults(act=_gates)
+    plan = commands.add_parser("plan", help="check the plan and print it resolved; touches nothing")
+    _add_plan_options(plan)
+    plan.add_argument("--schema", action="store_true", help="print the JSON schema of the plan instead")
+    plan.set_defaults(act=_plan)
+
+
+def _add_teardown(commands: Any) -> None:
+    parser = commands.add_parser(
+        "teardown",
+        help="finish the teardown of a run that was killed",
+        description="Remove what a run made and prove that it is gone, from its ledger.",
+    )
+    parser.add_argument("run_id", metavar="RUN_ID", help="the run, as its folder under .readiness/runs is called")
+    parser.set_defaults(act=_teardown)
+
+
+def _add_aws(commands: Any) -> None:
+    parser = commands.add_parser(
+        "aws",
+        help="start the embedded AWS in the foreground",
+        description="Start an AWS on loopback and print the exports with which cdk and the AWS CLI reach it. "
+        "Ctrl-C stops it and all it runs.",
+    )
+    _add_plan_options(parser)
+    parser.set_defaults(act=_aws)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from readiness.run import Request, run  # the gates import the scanners: seconds that `--help` need not wait
+
+    request = Request(
+        repository=Path.cwd(),
+        plan_file=arguments.plan,
+        waivers_file=arguments.waivers,
+        target=arguments.target,
+        only=tuple(arguments.only),
+        evidence=arguments.evidence,
+    )
+    record, bundle = run(request, Narrator())
+    if arguments.json:
+        print(evidence.to_json(Record, record).decode(), end="")
+    else:
+        _print_verdict(record, bundle)
+    code = decide.exit_code(record)
+    if record.interrupted and code is not ExitCode.LEFTOVERS:
+        return ExitCode.INTERRUPTED
+    return code
+
+
+def _print_verdict(record: Record, bundle: Path) -> None:
+    print(report.headline(record))
+    for reason in record.reasons:
+        print(f"  - {reason}")
+    for name in record.leftovers:
+        print(f"  - may still exist: {name}; `readiness teardown {record.run_id}` goes on")
+    print(f"report:   {bundle / evidence.REPORT}")
+    print(f"evidence: {bundle}")
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from readiness.verify import verify
+
+    done = verify(arguments.bundle)
+    print(f"{report.headline(done.record)}: confirmed.")
+    print(f"  {done.files} files re-hashed, {done.judged} observations judged again, verdict decided again")
+    if done.taken:
+        print(f"  {done.taken} gates had seen nothing: taken as gaps")
+    return ExitCode.GO
+
+
+def _gates(arguments: argparse.Namespace) -> int:
+    for gate in gates.all_gates():
+        print(f"{gate.id}  [{gate.stage}]\n    {gate.question}")
+        for field in fields(gate.settings):
+            default = field.default_factory() if field.default_factory is not MISSING else field.default
+            print(f"    gates.settings.{gate.id}.{field.name} = {_setting(default)}")
+    return ExitCode.GO
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, timedelta):
+        return f'"{value.total_seconds():g}s"'
+    return json.dumps(value, default=str)
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    if arguments.schema:
+        print(json.dumps(TypeAdapter(Plan).json_schema(), indent=1))
+        return ExitCode.GO
+    plan = load_plan(arguments.plan)
+    print(evidence.to_json(Plan, plan).decode(), end="")
+    print(f"{arguments.plan}: valid, {digest(arguments.plan)}", file=sys.stderr)
+    return ExitCode.GO
+
+
+def _scan(arguments: argparse.Namespace) -> int:
+    from readiness.review import review
+
+    outcome, results, scanned = review(Path.cwd(), arguments.plan, arguments.waivers, tuple(arguments.templates))
+    if arguments.json:
+        from readiness.model import GateResult
+
+        print(TypeAdapter(tuple[GateResult, ...]).dump_json(results, indent=1).decode())
+    else:
+        _print_findings(results, scanned)
+    return {"passed": ExitCode.GO, "failed": ExitCode.NO_GO}.get(outcome, ExitCode.NO_RELIABLE_VERDICT)
+
+
+def _print_findings(results: Sequence[Any], scanned: Sequence[Path]) -> None:
+    console = Console()
+    table = Table("severity", "rule", "subject", "what is wrong", "disposition", title="Findings", title_justify="left")
+    found = sorted((each for result in results for each in result.findings), key=lambda e: e.finding.severity.rank)
+    for each in found:
+        finding = each.finding
+        table.add_row(finding.severity, finding.rule, finding.subject, finding.message, each.disposition)
+    if found:
+        console.print(table)
+    for result in results:
+        for gap in result.judgement.gaps:
+            console.print(f"gap: {gap.what}: {gap.why}", markup=False)
+        examined = result.judgement.examined
+        console.print(f"{result.gate}: {result.outcome} ({examined} examined)", markup=False, highlight=False)
+    console.print(f"{len(scanned)} templates scanned", highlight=False)
+
+
+def _teardown(arguments: argparse.Namespace) -> int:
+    from readiness.aftermath import teardown
+
+    narrator = Narrator()
+    for line in teardown(Path.cwd(), arguments.run_id, narrator.say):
+        print(line)
+    return ExitCode.GO
+
+
+def _aws(arguments: argparse.Namespace) -> int:
+    from readiness.foreground import serve
+
+    serve(load_plan(arguments.plan), Path.cwd(), say=lambda line: print(line, flush=True))
+    return ExitCode.GO

@@ -1,0 +1,271 @@
+"""Connect to the account that a run targets: AWS itself, or an embedded AWS that is started on loopback.
+
+This is the only module that knows the difference. What it hands out is the same for both: boto3 clients, and the
+environment with which the CDK CLI reaches the same endpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import boto3
+import psutil
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from readiness import contract
+from readiness.embedded.settings import EmbeddedSettings
+from readiness.errors import CloudError, PlanError, TeardownError
+from readiness.ledger import Ledger
+from readiness.model import Environment, Plan
+
+Target = Literal["aws", "embedded"]
+
+EMBEDDED_ID_VARIABLE = "READINESS_EMBEDDED_ID"
+"""Every process of an embedded AWS carries it, so that strays can be found."""
+
+EMBEDDED_FLEET_IMAGE = "readiness-fleet:local"
+_STOP_DEADLINE_S = 30.0
+_CONFIG = Config(retries={"mode": "standard", "max_attempts": 8}, connect_timeout=10, read_timeout=60)
+
+
+@dataclass(kw_only=True)
+class Connection:
+    """A way into one account and region.
+
+    Attributes:
+        environment: Whether what is seen there is real or emulated.
+        account: The account's id.
+        time_scale: By how much waiting times are shortened there; 1 on AWS.
+        variables: What the CDK CLI and its app must have in their environment to reach the same place.
+        bootstraps_itself: Whether the harness may bootstrap the account for the CDK: nobody's account but its own.
+    """
+
+    target: Target
+    environment: Environment
+    region: str
+    account: str
+    time_scale: float
+    variables: Mapping[str, str]
+    bootstraps_itself: bool
+    make_client: Callable[[str], Any]
+    _clients: dict[str, Any] = field(default_factory=dict)
+
+    def client(self, service: str) -> Any:
+        """Return the boto3 client of a service, made once."""
+        if service not in self._clients:
+            self._clients[service] = self.make_client(service)
+        return self._clients[service]
+
+
+@contextmanager
+def connect(target: Target, plan: Plan, *, repository: Path, folder: Path, ledger: Ledger) -> Iterator[Connection]:
+    """Open the way into the target account; an embedded AWS stops, with all it runs, when the block is left.
+
+    Args:
+        target: ``aws`` uses the default credential chain; ``embedded`` starts an AWS on loopback.
+        plan: Region, production accounts, image commands, time scale.
+        repository: Working folder of the local processes that stand in for containers.
+        folder: Where the embedded AWS keeps its files.
+        ledger: Where the embedded AWS is written down before it starts.
+
+    Raises:
+        PlanError: the account is one that the plan lists as production.
+        CloudError: there are no credentials, or the embedded AWS did not start.
+        TeardownError: processes of the embedded AWS outlived it.
+    """
+    if target == "aws":
+        yield connect_aws(plan.aws.region, plan.aws.production_accounts)
+        return
+    process, ready = start_embedded(embedded_settings(plan, folder), repository=repository, ledger=ledger)
+    try:
+        yield connect_embedded(ready["endpoint"], plan.aws.region, plan.embedded.time_scale)
+    finally:
+        stop_embedded(process, ready["id"])
+
+
+def connect_aws(region: str, production_accounts: tuple[str, ...]) -> Connection:
+    """Return the way into the account of the default credential chain, unless it is a production account."""
+    session = boto3.Session(region_name=region)
+    try:
+        account = session.client("sts", config=_CONFIG).get_caller_identity()["Account"]
+    except (BotoCoreError, ClientError) as error:
+        raise CloudError(
+            f"AWS does not say who you are: {error}.",
+            hint="Log in (`aws sso login`, AWS_PROFILE) or rehearse without an account: --target embedded.",
+        ) from error
+    if account in production_accounts:
+        raise PlanError(
+            "readiness.toml",
+            "aws.production_accounts",
+            f"lists {account}, the account of your credentials: a run never deploys or drills in production",
+            hint="Use the credentials of a staging account.",
+        )
+    return Connection(
+        target="aws",
+        environment=Environment.AWS,
+        region=region,
+        account=account,
+        time_scale=1.0,
+        variables={"AWS_REGION": region, "AWS_DEFAULT_REGION": region},
+        bootstraps_itself=False,
+        make_client=lambda service: session.client(service, config=_CONFIG),
+    )
+
+
+def connect_embedded(endpoint: str, region: str, time_scale: float) -> Connection:
+    """Return the way into an embedded AWS. Its credentials are made up, so that nobody's own are ever sent to it."""
+    variables = embedded_variables(endpoint, region)
+    session = boto3.Session(
+        aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
+        region_name=region,
+    )
+    return Connection(
+        target="embedded",
+        environment=Environment.EMULATED,
+        region=region,
+        account=session.client("sts", endpoint_url=endpoint, config=_CONFIG).get_caller_identity()["Account"],
+        time_scale=time_scale,
+        variables=variables,
+        bootstraps_itself=True,
+        make_client=lambda service: session.client(service, endpoint_url=endpoint, config=_CONFIG),
+    )
+
+
+def embedded_variables(endpoint: str, region: str) -> dict[str, str]:
+    """Return the environment with which the CDK CLI, boto3 and the AWS CLI reach an embedded AWS."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "embedded",
+        "AWS_SECRET_ACCESS_KEY": "embedded",
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        contract.FLEET_IMAGE_VARIABLE: EMBEDDED_FLEET_IMAGE,
+    }
+
+
+def embedded_settings(plan: Plan, folder: Path) -> EmbeddedSettings:
+    """Return the settings of the plan's embedded AWS, with this Python for ``{python}`` and our own fleet image."""
+    fleet = ("{python}", "-m", "readiness.loadgen", "--host", "{host}")
+    images = {EMBEDDED_FLEET_IMAGE: fleet, **plan.embedded.images}
+    return EmbeddedSettings(
+        state_dir=folder,
+        images={
+            name: tuple(part.replace("{python}", sys.executable) for part in argv) for name, argv in images.items()
+        },
+        time_scale=plan.embedded.time_scale,
+        region=plan.aws.region,
+    )
+
+
+def start_embedded(
+    settings: EmbeddedSettings, *, repository: Path, ledger: Ledger
+) -> tuple[subprocess.Popen[bytes], dict[str, str]]:
+    """Start an embedded AWS in a session of its own, so that Ctrl-C leaves it up for the teardown.
+
+    Its stdin is a pipe that we hold: whatever ends us closes it, and it then stops all that it runs.
+
+    Returns:
+        The process, and what it said when it was ready: ``endpoint``, ``pid``, ``id``.
+    """
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    file = settings.state_dir / "settings.json"
+    file.write_text(settings.to_json(), encoding="utf-8")
+    log = settings.state_dir / "embedded.log"
+    ledger.about_to_create("embedded-aws", str(settings.state_dir))
+    with log.open("ab") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "readiness.embedded", "--settings", str(file), "--stop-with-stdin"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            cwd=repository,
+            start_new_session=True,
+        )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    try:
+        ready: dict[str, str] = json.loads(line)
+    except ValueError:
+        process.kill()
+        process.wait()
+        tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
+        raise CloudError(f"The embedded AWS did not start:\n{tail}", hint=f"Its log is {log}.") from None
+    ledger.note("embedded-aws-ready", name=ready["id"], endpoint=ready["endpoint"], pid=str(ready["pid"]))
+    return process, ready
+
+
+def stop_embedded(process: subprocess.Popen[bytes], embedded_id: str) -> None:
+    """Stop an embedded AWS and prove that no process of it is left.
+
+    Raises:
+        TeardownError: something of it is still running.
+    """
+    with suppress(OSError):
+        if process.stdin is not None:
+            process.stdin.close()
+    try:
+        process.wait(timeout=_STOP_DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    await_no_strays(embedded_id)
+
+
+def await_no_strays(embedded_id: str, *, deadline_s: float = 10.0) -> None:
+    """Wait until no process carries an embedded AWS's id; past the deadline end what is left.
+
+    Raises:
+        TeardownError: a process could not be ended.
+    """
+    until = time.monotonic() + deadline_s
+    while strays(embedded_id) and time.monotonic() < until:
+        time.sleep(0.1)
+    for stray in strays(embedded_id):
+        with suppress(psutil.Error):
+            stray.kill()
+    _, alive = psutil.wait_procs(strays(embedded_id), timeout=5)
+    if alive:
+        raise TeardownError(
+            [f"process {each.pid}" for each in alive], hint="End them: kill -9 " + " ".join(str(p.pid) for p in alive)
+        )
+
+
+def strays(embedded_id: str) -> list[psutil.Process]:
+    """Return the processes that carry an embedded AWS's id."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.environ().get(EMBEDDED_ID_VARIABLE) == embedded_id and process.pid != os.getpid():
+                found.append(process)
+    return found
+
+
+@contextmanager
+def translated(operation: str) -> Iterator[None]:
+    """Turn what boto3 raises into a ``CloudError`` that says which operation failed."""
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        hint = "Renew your credentials and go on with `readiness teardown RUN_ID`." if "Expired" in code else ""
+        raise CloudError(f"{operation} failed: {error}", hint=hint) from error
+    except BotoCoreError as error:
+        raise CloudError(f"{operation} failed: {error}", hint="Is the endpoint reachable?") from error
+
+
+def is_gone(error: ClientError) -> bool:
+    """Say whether an error means that the thing asked for is not there."""
+    code = error.response.get("Error", {}).get("Code", "")
+    return any(word in code for word in ("NotFound", "NoSuch", "NonExistent", "DoesNotExist", "ResourceNotFound"))

@@ -1,0 +1,76 @@
+"""Names that both sides of CloudFormation must spell alike: the stacks write them, the harness reads them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+STACK_ID: Final = "ReadinessStack"
+"""Construct id of the stack, as ``cdk deploy ReadinessStack`` names it."""
+
+STACK_NAME_PREFIX: Final = "readiness-"
+"""Stack name = this prefix + run id, so that several runs live side by side."""
+
+TAG_RUN_ID: Final = "readiness:run-id"
+TAG_OWNER: Final = "readiness:owner"
+TAG_EXPIRES_AT: Final = "readiness:expires-at"
+"""Value: ISO 8601 instant in UTC."""
+
+CONTEXT_RUN_ID: Final = "run_id"
+CONTEXT_EXPIRES_AT: Final = "expires_at"
+CONTEXT_PLAN: Final = "plan"
+"""CDK context key: path of the plan, relative to the repository; default ``readiness.toml``."""
+
+FLEET_IMAGE_VARIABLE: Final = "READINESS_FLEET_IMAGE"
+"""Environment variable naming the fleet's image; it outranks the plan, so that no image has to be built."""
+
+DRILL_HEADER: Final = "X-Readiness-Drill"
+"""Requests that carry it are matched by the fault rule. Only the harness's own fleet sends it."""
+
+DRILL_ERROR: Final = "error"
+"""Value of ``DRILL_HEADER``: the fault target answers 500."""
+
+DRILL_SLOW: Final = "slow"
+"""Value of ``DRILL_HEADER``: the fault target answers 200 after ``FAULT_DELAY_VARIABLE`` seconds."""
+
+FAULT_DELAY_VARIABLE: Final = "FAULT_DELAY_S"
+
+
+class Output:
+    """Keys of the stack's outputs."""
+
+    RUN_ID: Final = "RunId"
+    EXPIRES_AT: Final = "ExpiresAt"
+    SERVICE_URL: Final = "ServiceUrl"
+    CLUSTER: Final = "Cluster"
+    SERVICE: Final = "Service"
+    LOAD_BALANCER_ARN: Final = "LoadBalancerArn"
+    LISTENER_ARN: Final = "ListenerArn"
+    PRODUCTION_RULE_ARN: Final = "ProductionRuleArn"
+    FAULT_RULE_ARN: Final = "FaultRuleArn"
+    PRIMARY_TARGET_GROUP_ARN: Final = "PrimaryTargetGroupArn"
+    ALTERNATE_TARGET_GROUP_ARN: Final = "AlternateTargetGroupArn"
+    FAULT_TARGET_GROUP_ARN: Final = "FaultTargetGroupArn"
+    ALARMS: Final = "Alarms"
+    """JSON object: objective id -> alarm name."""
+    TOPIC_ARN: Final = "TopicArn"
+    INBOX_URL: Final = "InboxUrl"
+    FLEET_MASTER_TASK_DEFINITION: Final = "FleetMasterTaskDefinition"
+    FLEET_WORKER_TASK_DEFINITION: Final = "FleetWorkerTaskDefinition"
+    FLEET_SUBNETS: Final = "FleetSubnets"
+    """Comma-separated subnet ids."""
+    FLEET_SECURITY_GROUP: Final = "FleetSecurityGroup"
+    FLEET_LOG_GROUP: Final = "FleetLogGroup"
+    SERVICE_LOG_GROUP: Final = "ServiceLogGroup"
+    REAPER_SCHEDULE: Final = "ReaperSchedule"
+
+
+FLEET_CONTAINER: Final = "fleet"
+"""Name of the one container in the fleet's task definitions; its log streams are ``fleet/fleet/<task id>``."""
+
+FLEET_LOG_STREAM_PREFIX: Final = "fleet"
+FLEET_MASTER_PORT: Final = 5557
+FLEET_ORDER_VARIABLE: Final = "READINESS_LOAD_ORDER"
+"""Environment variable with the fleet's order: JSON of ``readiness.loadgen.order.Order``, zlib-compressed, base64."""
+
+SERVICE_CONTAINER: Final = "service"
+"""Name of the service's container in its task definition."""

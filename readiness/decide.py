@@ -1,0 +1,153 @@
+"""Pure: findings and waivers to dispositions, judgements to outcomes, outcomes to a verdict. Worst-of; no scores."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date
+from enum import IntEnum
+from fnmatch import fnmatchcase
+
+from readiness.model import (
+    Disposed,
+    Disposition,
+    Environment,
+    Finding,
+    GateResult,
+    Judgement,
+    Outcome,
+    Record,
+    Severity,
+    Signature,
+    Verdict,
+    Waiver,
+)
+
+
+class ExitCode(IntEnum):
+    """What the shell is told."""
+
+    GO = 0
+    """GO, or a rehearsal in which every required gate passed."""
+    NO_RELIABLE_VERDICT = 1
+    """A gate was inconclusive, a signature is missing, or the harness failed."""
+    NO_GO = 2
+    """A gate failed."""
+    INVALID_PLAN = 3
+    """The plan or the waivers are invalid; nothing was started."""
+    LEFTOVERS = 4
+    """Something of the run may still exist. Outranks 0, 1 and 2."""
+    USAGE = 5
+    """The command line is wrong."""
+    INTERRUPTED = 130
+    """Interrupted, and torn down."""
+
+
+def covers(waiver: Waiver, finding: Finding) -> bool:
+    """Say whether *waiver* names *finding*: rule and subject, each exact or as a glob."""
+    return fnmatchcase(finding.rule, waiver.rule) and fnmatchcase(finding.subject, waiver.subject)
+
+
+def dispose(findings: Iterable[Finding], waivers: Iterable[Waiver], on: date) -> tuple[Disposed, ...]:
+    """Return each finding with its standing on a day. A waiver is in force until the end of its last day."""
+    in_force = [waiver for waiver in waivers if waiver.expires >= on]
+    disposed = []
+    for finding in findings:
+        waiver = next((waiver for waiver in in_force if covers(waiver, finding)), None)
+        standing = Disposition.OPEN if waiver is None else Disposition.WAIVED
+        disposed.append(Disposed(finding=finding, disposition=standing, waiver=waiver))
+    return tuple(disposed)
+
+
+def outcome(judgement: Judgement, findings: Iterable[Disposed], blocking: Collection[Severity]) -> Outcome:
+    """Return what a gate came to: the one place where that is decided.
+
+    Failed if any blocking finding is open; else inconclusive if there is a gap or nothing was examined; else passed.
+    """
+    if any(each.disposition is Disposition.OPEN and each.finding.severity in blocking for each in findings):
+        return Outcome.FAILED
+    if judgement.gaps or judgement.examined <= 0:
+        return Outcome.INCONCLUSIVE
+    return Outcome.PASSED
+
+
+def worst(outcomes: Iterable[Outcome]) -> Outcome:
+    """Return the worst outcome; of none at all: inconclusive."""
+    ranks = list(Outcome)
+    return min(outcomes, key=ranks.index, default=Outcome.INCONCLUSIVE)
+
+
+def required_outcome(results: Sequence[GateResult], required: Iterable[str]) -> tuple[Outcome, tuple[str, ...]]:
+    """Return the worst outcome of the required gates and a reason for each that did not pass.
+
+    A required gate without a result is inconclusive.
+    """
+    by_id = {result.gate: result for result in results}
+    outcomes, reasons = [], []
+    for gate in required:
+        result = by_id.get(gate)
+        if result is None:
+            outcomes.append(Outcome.INCONCLUSIVE)
+            reasons.append(f"{gate}: was not asked")
+            continue
+        outcomes.append(result.outcome)
+        if result.outcome is not Outcome.PASSED:
+            reasons.append(f"{gate}: {result.outcome}: {_why(result)}")
+    return worst(outcomes), tuple(reasons)
+
+
+def _why(result: GateResult) -> str:
+    """Return the first cause of an outcome, and how many more there are."""
+    causes = [
+        f"{each.finding.subject}: {each.finding.message}"
+        for each in sorted(result.findings, key=lambda each: each.finding.severity.rank)
+        if each.disposition is Disposition.OPEN
+    ]
+    if result.outcome is Outcome.INCONCLUSIVE:
+        causes = [f"{gap.what}: {gap.why}" for gap in result.judgement.gaps] or ["nothing was examined"]
+    return causes[0] + (f" (and {len(causes) - 1} more)" if len(causes) > 1 else "")
+
+
+def unused(waivers: Iterable[Waiver], results: Sequence[GateResult]) -> tuple[Waiver, ...]:
+    """Return the waivers that disposed of nothing: expired, or for a fault that is gone."""
+    used = [each.waiver for result in results for each in result.findings if each.waiver is not None]
+    return tuple(waiver for waiver in waivers if waiver not in used)
+
+
+def missing_signatures(owners: Iterable[str], signatures: Sequence[Signature]) -> tuple[str, ...]:
+    """Return a reason for each owner who has not signed go."""
+    decisions = {signature.role: signature.decision for signature in signatures}
+    words = {None: "has not signed", "no-go": "signed no-go"}
+    return tuple(f"sign-off: {role} {words[decisions.get(role)]}" for role in owners if decisions.get(role) != "go")
+
+
+def verdict(
+    results: Sequence[GateResult],
+    *,
+    required: Iterable[str],
+    owners: Iterable[str],
+    signatures: Sequence[Signature],
+    environment: Environment,
+    interrupted: bool = False,
+) -> tuple[Outcome, Verdict, tuple[str, ...]]:
+    """Return the outcome of the required gates, the verdict, and each reason why it is not GO."""
+    reached, reasons = required_outcome(results, required)
+    if interrupted:
+        reached = worst((reached, Outcome.INCONCLUSIVE))
+        reasons += ("the run was interrupted",)
+    blocked = list(reasons)
+    blocked += missing_signatures(owners, signatures)
+    if environment is Environment.EMULATED:
+        blocked.append("rehearsal: what was seen on the embedded AWS is no evidence of production")
+    return reached, Verdict.NO_GO if blocked else Verdict.GO, tuple(blocked)
+
+
+def exit_code(record: Record) -> ExitCode:
+    """Return what the shell is told of a record."""
+    if record.leftovers:
+        return ExitCode.LEFTOVERS
+    if record.outcome is Outcome.FAILED:
+        return ExitCode.NO_GO
+    if record.outcome is Outcome.INCONCLUSIVE:
+        return ExitCode.NO_RELIABLE_VERDICT
+    rehearsed = record.environment is Environment.EMULATED
+    return ExitCode.GO if rehearsed or record.verdict is Verdict.GO else ExitCode.NO_RELIABLE_VERDICT

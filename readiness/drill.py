@@ -1,0 +1,291 @@
+"""What the drills share: faults that are taken out again, alarms that are watched, the inbox, releases and their story."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from readiness import contract
+from readiness.cloud import translated
+from readiness.errors import CloudError
+from readiness.ledger import Ledger
+from readiness.model import Clone, Instant, Workload, record
+
+Clients = Callable[[str], Any]
+POLL_S = 0.5
+
+
+def now() -> datetime:
+    """Return the present instant."""
+    return datetime.now(UTC)
+
+
+def wait_for(seen: Callable[[], bool], within: timedelta) -> bool:
+    """Ask again and again until *seen* says yes; return whether it did in time."""
+    until = time.monotonic() + within.total_seconds()
+    while True:
+        if seen():
+            return True
+        if time.monotonic() >= until:
+            return False
+        time.sleep(POLL_S)
+
+
+def drill_workload(workload: Workload, header: str | None = None) -> Workload:
+    """Return the load of a drill: the plan's own scenarios with a short ramp, marked with the drill header if given."""
+    from dataclasses import replace
+
+    scenarios = workload.scenarios
+    if header is not None:
+        scenarios = tuple(
+            replace(each, headers={**each.headers, contract.DRILL_HEADER: header}) for each in workload.scenarios
+        )
+    return replace(workload, ramp=timedelta(seconds=1), scenarios=scenarios)
+
+
+# --- alarms ----------------------------------------------------------------------------------------------------------
+
+
+@record
+class Notification:
+    """An alarm's message, as the inbox received it."""
+
+    alarm: str
+    state: str
+    changed_at: Instant
+    received_at: Instant
+
+
+@dataclass(kw_only=True)
+class Inbox:
+    """The harness's own subscription: an SQS queue behind the alarms' topic."""
+
+    sqs: Any
+    url: str
+    received: list[Notification] = field(default_factory=list)
+
+    def poll(self) -> None:
+        """Take what has arrived. A message that is no alarm's is left out, never guessed at."""
+        with translated("Reading the alarm inbox"):
+            answer = self.sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10, WaitTimeSeconds=0)
+            for message in answer.get("Messages", []):
+                self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
+                notification = parse_notification(message["Body"], now())
+                if notification is not None:
+                    self.received.append(notification)
+
+    def first(self, alarm: str, state: str, since: datetime) -> Notification | None:
+        """Return the first message of an alarm's change into a state at or after an instant."""
+        return next(
+            (
+                each
+                for each in self.received
+                if each.alarm == alarm and each.state == state and each.changed_at >= since
+            ),
+            None,
+        )
+
+
+def parse_notification(body: str, received_at: datetime) -> Notification | None:
+    """Return the alarm message in an SQS body: SNS's envelope around CloudWatch's JSON; None when it is no alarm's."""
+    try:
+        message = json.loads(json.loads(body)["Message"])
+        changed_at = datetime.strptime(message["StateChangeTime"], "%Y-%m-%dT%H:%M:%S.%f%z")
+        return Notification(
+            alarm=message["AlarmName"],
+            state=message["NewStateValue"],
+            changed_at=changed_at,
+            received_at=received_at,
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def alarm_state(cloudwatch: Any, name: str) -> str:
+    """Return an alarm's state.
+
+    Raises:
+        CloudError: there is no such alarm.
+    """
+    with translated(f"Describing alarm {name}"):
+        found = cloudwatch.describe_alarms(AlarmNames=[name])
+    alarms = found.get("MetricAlarms", []) + found.get("CompositeAlarms", [])
+    if not alarms:
+        raise CloudError(f"There is no alarm {name}.", hint="Was the clone deployed from this plan?")
+    return str(alarms[0]["StateValue"])
+
+
+def state_changes(cloudwatch: Any, name: str, since: datetime) -> list[tuple[datetime, str]]:
+    """Return instant and new state of each change of an alarm since an instant, oldest first, from its history."""
+    with translated(f"Reading the history of alarm {name}"):
+        answer = cloudwatch.describe_alarm_history(
+            AlarmName=name, HistoryItemType="StateUpdate", StartDate=since, EndDate=now() + timedelta(minutes=1)
+        )
+    changes = [
+        (item["Timestamp"], json.loads(item["HistoryData"])["newState"]["stateValue"])
+        for item in answer["AlarmHistoryItems"]
+    ]
+    return sorted(each for each in changes if each[0] >= since)
+
+
+# --- the fault target ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def fault_target(elbv2: Any, clone: Clone, percent: int, ledger: Ledger) -> Iterator[None]:
+    """Send *percent* of the requests that carry the drill header to the fault target while the block lasts."""
+    ledger.note("about-to-inject", kind="listener-rule", name=clone.outputs[contract.Output.FAULT_RULE_ARN])
+    _weigh(elbv2, clone, percent)
+    try:
+        yield
+    finally:
+        _weigh(elbv2, clone, 0)
+
+
+def _weigh(elbv2: Any, clone: Clone, percent: int) -> None:
+    """Set the weights of the fault rule: the fault target's, and the rest for whichever target group is live."""
+    outputs = clone.outputs
+    weights = {live_target_group(elbv2, clone): 100 - percent, outputs[contract.Output.FAULT_TARGET_GROUP_ARN]: percent}
+    groups = [{"TargetGroupArn": arn, "Weight": weight} for arn, weight in weights.items()]
+    with translated("Setting the weights of the fault rule"):
+        elbv2.modify_rule(
+            RuleArn=outputs[contract.Output.FAULT_RULE_ARN],
+            Actions=[{"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}],
+        )
+
+
+def live_target_group(elbv2: Any, clone: Clone) -> str:
+    """Return the target group that has most of the production rule's weight: a release swaps the two."""
+    with translated("Reading the production rule"):
+        rules = elbv2.describe_rules(RuleArns=[clone.outputs[contract.Output.PRODUCTION_RULE_ARN]])["Rules"]
+    groups = rules[0]["Actions"][0]["ForwardConfig"]["TargetGroups"]
+    return str(max(groups, key=lambda group: group.get("Weight", 0))["TargetGroupArn"])
+
+
+# --- releases --------------------------------------------------------------------------------------------------------
+
+
+@record
+class ServiceState:
+    """Which revision a service runs, and what each of its running tasks really is.
+
+    ``tasks``: task ARN -> task definition ARN; ``digests``: the image digests of the running containers.
+    """
+
+    task_definition: str
+    desired: int
+    tasks: dict[str, str]
+    digests: tuple[str, ...]
+
+
+def service_state(ecs: Any, clone: Clone) -> ServiceState:
+    """Return what the clone's service runs now."""
+    cluster, service = clone.outputs[contract.Output.CLUSTER], clone.outputs[contract.Output.SERVICE]
+    with translated("Describing the service"):
+        found = ecs.describe_services(cluster=cluster, services=[service])["services"]
+        if not found:
+            raise CloudError(f"There is no service {service} in cluster {cluster}.")
+        pages = ecs.get_paginator("list_tasks").paginate(cluster=cluster, serviceName=service, desiredStatus="RUNNING")
+        arns = [arn for page in pages for arn in page["taskArns"]]
+        described: list[Any] = []
+        for start in range(0, len(arns), 100):  # DescribeTasks takes at most 100
+            described += ecs.describe_tasks(cluster=cluster, tasks=arns[start : start + 100])["tasks"]
+    running = [task for task in described if task["lastStatus"] == "RUNNING"]
+    digests = {
+        container["imageDigest"]
+        for task in running
+        for container in task.get("containers", [])
+        if container.get("imageDigest")
+    }
+    return ServiceState(
+        task_definition=found[0]["taskDefinition"],
+        desired=found[0]["desiredCount"],
+        tasks={task["taskArn"]: task["taskDefinitionArn"] for task in running},
+        digests=tuple(sorted(digests)),
+    )
+
+
+_NOT_FOR_REGISTERING = frozenset(
+    {
+        "taskDefinitionArn",
+        "revision",
+        "status",
+        "requiresAttributes",
+        "compatibilities",
+        "registeredAt",
+        "registeredBy",
+        "deregisteredAt",
+    }
+)
+
+
+def register_bad_release(
+    ecs: Any, good: str, environment: Mapping[str, str], image: str | None, ledger: Ledger, run_id: str
+) -> str:
+    """Register a copy of a task definition, spoilt in the plan's way, in a family of its own; return its ARN."""
+    with translated("Reading the task definition of the service"):
+        definition = ecs.describe_task_definition(taskDefinition=good)["taskDefinition"]
+    copy = {key: value for key, value in definition.items() if key not in _NOT_FOR_REGISTERING}
+    copy["family"] = f"{definition['family']}-bad-release"
+    for container in copy["containerDefinitions"]:
+        if container["name"] == contract.SERVICE_CONTAINER:
+            kept = [each for each in container.get("environment", []) if each["name"] not in environment]
+            changed = [{"name": name, "value": value} for name, value in environment.items()]
+            container["environment"] = kept + changed
+            container["image"] = image or container["image"]
+    ledger.about_to_create("task-definition", copy["family"])
+    with translated("Registering the bad release"):
+        answer = ecs.register_task_definition(**copy, tags=[{"key": contract.TAG_RUN_ID, "value": run_id}])
+    return str(answer["taskDefinition"]["taskDefinitionArn"])
+
+
+def deregister(ecs: Any, task_definition: str) -> None:
+    """Take a task definition out of use; ECS keeps it as INACTIVE."""
+    with translated(f"Deregistering {task_definition}"):
+        ecs.deregister_task_definition(taskDefinition=task_definition)
+
+
+@record
+class Release:
+    """How ECS tells the story of one service deployment."""
+
+    status: str
+    reason: str
+    started_at: Instant
+    rollback_reason: str
+    rollback_started_at: Instant | None
+    finished_at: Instant | None
+    alarms: tuple[str, ...]
+    failed_tasks: int
+
+
+ENDED = frozenset({"SUCCESSFUL", "STOPPED", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED"})
+"""The statuses of a service deployment that do not change any more."""
+
+
+def latest_release(ecs: Any, clone: Clone, since: datetime) -> Release | None:
+    """Return the newest service deployment that was made since an instant, or None as long as there is none."""
+    cluster, service = clone.outputs[contract.Output.CLUSTER], clone.outputs[contract.Output.SERVICE]
+    with translated("Listing the service's deployments"):
+        listed = ecs.list_service_deployments(cluster=cluster, service=service)["serviceDeployments"]
+        recent = [each for each in listed if each["createdAt"] >= since]
+        if not recent:
+            return None
+        arn = max(recent, key=lambda each: each["createdAt"])["serviceDeploymentArn"]
+        told = ecs.describe_service_deployments(serviceDeploymentArns=[arn])["serviceDeployments"][0]
+    rollback = told.get("rollback") or {}
+    return Release(
+        status=told["status"],
+        reason=told.get("statusReason", ""),
+        started_at=told.get("startedAt") or told["createdAt"],
+        rollback_reason=rollback.get("reason", ""),
+        rollback_started_at=rollback.get("startedAt"),
+        finished_at=told.get("finishedAt"),
+        alarms=tuple(told.get("alarms", {}).get("triggeredAlarmNames", ())),
+        failed_tasks=told.get("deploymentCircuitBreaker", {}).get("failureCount", 0),
+    )

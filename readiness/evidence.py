@@ -1,0 +1,164 @@
+"""Write, read and re-hash an evidence bundle: one folder, every file of it named with its SHA-256 in the manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from readiness.errors import EvidenceError
+from readiness.model import Record
+
+T = TypeVar("T")
+
+MANIFEST = "manifest.json"
+RECORD = "record.json"
+PLAN = "plan.toml"
+WAIVERS = "waivers.toml"
+REPORT = "report.md"
+
+
+def sha256(data: bytes) -> str:
+    """Return the digest of *data* as ``sha256:<hex>``."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+class BundleWriter:
+    """A bundle that is being filled.
+
+    Attributes:
+        root: Its folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._create(root)
+
+    @staticmethod
+    def _create(folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EvidenceError(
+                f"Evidence cannot be written to {folder}: {error.strerror}.",
+                hint="Free the disk or name another folder with --evidence; a run without evidence proves nothing.",
+            ) from error
+
+    def write(self, path: str, data: bytes) -> str:
+        """Write an artifact below ``artifacts/`` and return its path in the bundle."""
+        return self.put(f"artifacts/{path}", data)
+
+    def put(self, path: str, data: bytes) -> str:
+        """Write any file of the bundle, whole or not at all, and return its path.
+
+        Raises:
+            EvidenceError: it could not be written.
+        """
+        target = self.root / _inside(path)
+        self._create(target.parent)
+        partial = target.with_name(target.name + ".partial")
+        try:
+            with partial.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(target)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise EvidenceError(
+                f"Evidence cannot be written to {target}: {error.strerror}.", hint="Free the disk and run again."
+            ) from error
+        return path
+
+    def put_json(self, path: str, kind: type[T], value: T) -> str:
+        """Write a record as JSON and return its path."""
+        return self.put(path, to_json(kind, value))
+
+    def seal(self) -> str:
+        """Write the manifest over all files and return the bundle's digest: the manifest's own."""
+        data = _manifest(self.root)
+        self.put(MANIFEST, data)
+        return sha256(data)
+
+
+def to_json(kind: type[T], value: T) -> bytes:
+    """Return a record as indented JSON."""
+    return TypeAdapter(kind).dump_json(value, indent=1) + b"\n"
+
+
+def read_json(root: Path, path: str, kind: type[T]) -> T:
+    """Return a record that the bundle holds.
+
+    Raises:
+        EvidenceError: the file is missing or is not a *kind*.
+    """
+    file = root / _inside(path)
+    try:
+        return TypeAdapter(kind).validate_json(file.read_bytes())
+    except OSError as error:
+        raise EvidenceError(f"{file} cannot be read: {error.strerror}.") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise EvidenceError(f"{file} is not what was written: {where}: {first['msg']}.") from error
+
+
+def read_record(root: Path) -> Record:
+    """Return the record of the bundle in *root*."""
+    if not root.is_dir():
+        raise EvidenceError(f"{root} is no evidence bundle: there is no such folder.")
+    return read_json(root, RECORD, Record)
+
+
+def check_manifest(root: Path) -> int:
+    """Re-hash every file of a bundle against its manifest.
+
+    Returns:
+        How many files were hashed.
+
+    Raises:
+        EvidenceError: a file is missing, altered or not in the manifest; or the manifest itself was altered.
+    """
+    try:
+        written = (root / MANIFEST).read_bytes()
+    except OSError as error:
+        raise EvidenceError(
+            f"{root} holds no {MANIFEST}: it is no evidence bundle, or its run never ended.",
+            hint="`readiness teardown RUN_ID` finishes a run that was killed.",
+        ) from error
+    actual = _manifest(root)
+    if actual == written:
+        return len(json.loads(actual)["files"])
+    try:
+        expected: dict[str, str] = json.loads(written)["files"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise EvidenceError(f"{root / MANIFEST} was altered: it is no manifest.") from error
+    found: dict[str, str] = json.loads(actual)["files"]
+    faults = [f"{path} is missing" for path in sorted(expected.keys() - found.keys())]
+    faults += [f"{path} was added" for path in sorted(found.keys() - expected.keys())]
+    faults += [
+        f"{path} was altered" for path in sorted(expected.keys() & found.keys()) if expected[path] != found[path]
+    ]
+    raise EvidenceError(f"{root} was altered: " + "; ".join(faults or [f"{MANIFEST} was rewritten"]) + ".")
+
+
+def _manifest(root: Path) -> bytes:
+    """Return the one spelling of the manifest of a folder."""
+    files = {}
+    for file in sorted(root.rglob("*")):
+        path = file.relative_to(root).as_posix()
+        if file.is_file() and path != MANIFEST:
+            files[path] = sha256(file.read_bytes())
+    return json.dumps({"schema": "readiness.manifest/v1", "files": files}, indent=1, sort_keys=True).encode() + b"\n"
+
+
+def _inside(path: str) -> PurePosixPath:
+    """Return *path*, refusing one that leaves the bundle."""
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts:
+        raise EvidenceError(f"{path} would lie outside the evidence bundle.")
+    return pure

@@ -1,0 +1,63 @@
+"""``readiness aws``: an embedded AWS in the foreground, for the CDK CLI and the AWS CLI of another terminal."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from readiness.cloud import connect_embedded, embedded_settings, embedded_variables, start_embedded, stop_embedded
+from readiness.interruption import Interrupted, Signals
+from readiness.ledger import FILE, Ledger
+from readiness.model import Plan
+from readiness.staging import ensure_bootstrapped
+from readiness.toolchain import node_folder
+
+
+def serve(plan: Plan, repository: Path, say: Callable[[str], None]) -> None:
+    """Start the embedded AWS, bootstrap it, print the exports, and serve until Ctrl-C or SIGTERM.
+
+    Raises:
+        CloudError: it did not start, or it ended by itself.
+        TeardownError: processes of it outlived it.
+    """
+    folder = repository / ".readiness" / "aws"
+    with Signals().caught(say):
+        process, ready = start_embedded(
+            embedded_settings(plan, folder), repository=repository, ledger=Ledger(folder / FILE)
+        )
+        try:
+            connection = connect_embedded(ready["endpoint"], plan.aws.region, plan.embedded.time_scale)
+            ensure_bootstrapped(connection, repository)
+            for line in exports(ready["endpoint"], plan.aws.region, repository):
+                say(line)
+            wait(process)
+        except Interrupted:
+            say("# stopping")
+        finally:
+            stop_embedded(process, ready["id"])
+
+
+def exports(endpoint: str, region: str, repository: Path) -> list[str]:
+    """Return the lines to paste into another terminal."""
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in embedded_variables(endpoint, region).items()]
+    path = f'{node_folder()}:{repository / "node_modules" / ".bin"}:{repository / ".venv" / "bin"}'
+    return [
+        "# An AWS of this machine's own is up. In another terminal, in this folder:",
+        "unset AWS_PROFILE AWS_SESSION_TOKEN",
+        *lines,
+        f'export PATH={shlex.quote(path)}:"$PATH"',
+        "# then, for example:",
+        "#   cdk deploy ReadinessStack --require-approval never",
+        "#   cdk destroy ReadinessStack --force",
+        "# Ctrl-C here stops it and all that it runs.",
+    ]
+
+
+def wait(process: subprocess.Popen[bytes]) -> None:
+    """Wait until the embedded AWS ends, which only a signal should make it do."""
+    from readiness.errors import CloudError
+
+    code = process.wait()
+    raise CloudError(f"The embedded AWS ended by itself with exit code {code}.", hint="See .readiness/aws/embedded.log.")

@@ -1,0 +1,78 @@
+"""What a gate is: one question, asked by observing the world once and judging only what was written down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from readiness.errors import ReadinessError
+from readiness.evidence import BundleWriter
+from readiness.ledger import Ledger
+from readiness.model import Clone, Judgement, Plan, Stage
+
+SettingsT = TypeVar("SettingsT")
+ObservationT = TypeVar("ObservationT")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What a gate may use to observe.
+
+    Attributes:
+        plan: The frozen plan.
+        repository: Root folder of the user's repository; paths of the plan are relative to it.
+        templates: The synthesized templates of the cloud assembly.
+        clients: Service name -> boto3 client of the account that the run targets.
+        ledger: Where to write what is about to be made, before it is made.
+        bundle: Where artifacts go.
+        narrate: Says one sentence to the person who watches.
+        progress: Shows live figures (name -> text), e.g. during load.
+    """
+
+    plan: Plan
+    repository: Path
+    templates: tuple[Path, ...]
+    clients: Callable[[str], Any]
+    ledger: Ledger
+    bundle: BundleWriter
+    narrate: Callable[[str], None] = field(default=lambda _: None)
+    progress: Callable[[dict[str, str]], None] = field(default=lambda _: None)
+    deployed: Clone | None = None
+
+    @property
+    def clone(self) -> Clone:
+        """The deployed clone.
+
+        Raises:
+            ReadinessError: a gate asked for it before there is one.
+        """
+        if self.deployed is None:
+            raise ReadinessError("No clone is deployed.", hint="Ask this question in a stage after the deployment.")
+        return self.deployed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate(Generic[SettingsT, ObservationT]):
+    """One question, one file: ``readiness/gates/<id with underscores>.py`` holds it as ``GATE``.
+
+    Attributes:
+        id: Kebab-case form of the file's name.
+        question: What it answers, as a person would ask it.
+        stage: When it is asked.
+        settings: Record of its settings; the table ``[gates.settings.<id>]`` of the plan.
+        observation: Record of what it sees.
+        observe: Looks at the world; may raise, which becomes a gap.
+        judge: Pure: makes findings, gaps and measurements of an observation.
+    """
+
+    id: str
+    question: str
+    stage: Stage
+    settings: type[SettingsT]
+    observation: type[ObservationT]
+    observe: Callable[[Context, SettingsT], ObservationT]
+    judge: Callable[[ObservationT, SettingsT], Judgement]
+    order: int = 50
+    """Among the gates of a stage, the lower is asked first."""

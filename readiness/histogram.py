@@ -1,0 +1,195 @@
+"""Latency histograms that merge exactly and never lose more than 0.1 % of a value.
+
+The buckets are those of HdrHistogram with three significant digits: below 2,048 us every value has its own, above that
+each power of two is cut into 1,024. Only buckets that were hit are stored, so that a histogram per second, scenario
+and outcome stays small. The wire form is HdrHistogram's own (V2, compressed, base64), so that any of its tools can
+read the evidence.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+import zlib
+from collections.abc import Iterable
+
+from readiness.errors import EvidenceError
+
+_HALF_BITS = 10
+_EXACT_BELOW = 1 << (_HALF_BITS + 1)
+HIGHEST_US = 3_600_000_000
+"""An hour. What lasts longer is recorded as this long: no request of ours is allowed to take so much."""
+
+_PLAIN_COOKIE = 0x1C849303 | 0x10
+_COMPRESSED_COOKIE = 0x1C849304 | 0x10
+_PLAIN_HEADER = struct.Struct(">iiiiqqd")
+_COMPRESSED_HEADER = struct.Struct(">ii")
+_MAX_PLAIN_BYTES = 1 << 20
+
+
+def bucket_of(value_us: int) -> int:
+    """Return the index of the bucket that *value_us* falls into."""
+    if value_us < _EXACT_BELOW:
+        return value_us
+    shift = value_us.bit_length() - _HALF_BITS - 1
+    return (shift << _HALF_BITS) + (value_us >> shift)
+
+
+def highest_value_of(bucket: int) -> int:
+    """Return the highest value that falls into *bucket*: what a percentile reports, so that it never flatters."""
+    if bucket < _EXACT_BELOW:
+        return bucket
+    shift = (bucket >> _HALF_BITS) - 1
+    return (((bucket - (shift << _HALF_BITS)) + 1) << shift) - 1
+
+
+_BUCKETS = bucket_of(HIGHEST_US) + 1
+
+
+class Histogram:
+    """Counts of latencies in microseconds."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts: dict[int, int] = {}
+        self.total = 0
+
+    def record(self, value_us: int, count: int = 1) -> None:
+        """Count *value_us*.
+
+        Raises:
+            ValueError: it is negative; a clock went backwards, or the caller did.
+        """
+        if value_us < 0:
+            raise ValueError(f"A latency cannot be negative: {value_us} us.")
+        bucket = bucket_of(min(value_us, HIGHEST_US))
+        self.counts[bucket] = self.counts.get(bucket, 0) + count
+        self.total += count
+
+    def merge(self, other: Histogram) -> None:
+        """Add all that *other* counted; exactly what one histogram of both would have."""
+        self.add_buckets(other.counts.items())
+
+    def add_buckets(self, buckets: Iterable[tuple[int, int]]) -> None:
+        """Add pairs of bucket index and count."""
+        counts = self.counts
+        for bucket, count in buckets:
+            counts[bucket] = counts.get(bucket, 0) + count
+            self.total += count
+
+    def value_at_rank(self, rank: int) -> int:
+        """Return the *rank*-th smallest value (1 = the smallest), in microseconds.
+
+        Raises:
+            ValueError: there are fewer values than that, or none.
+        """
+        if not 1 <= rank <= self.total:
+            raise ValueError(f"There is no value of rank {rank} among {self.total}.")
+        seen = 0
+        for bucket in sorted(self.counts):
+            seen += self.counts[bucket]
+            if seen >= rank:
+                return highest_value_of(bucket)
+        raise ValueError(f"The counts add up to {seen}, not to {self.total}.")
+
+    def split(self) -> tuple[Histogram, Histogram]:
+        """Return two histograms that merge to this one, each with about half of its buckets."""
+        buckets = sorted(self.counts.items())
+        halves = Histogram(), Histogram()
+        halves[0].add_buckets(buckets[: len(buckets) // 2])
+        halves[1].add_buckets(buckets[len(buckets) // 2 :])
+        return halves
+
+    def encode(self) -> str:
+        """Return the lossless wire form: HdrHistogram V2, compressed, base64."""
+        payload = bytearray()
+        following = 0
+        for bucket, count in sorted(self.counts.items()):
+            zeros = bucket - following
+            if zeros:
+                _append_zigzag(payload, -zeros if zeros > 1 else 0)
+            _append_zigzag(payload, count)
+            following = bucket + 1
+        plain = _PLAIN_HEADER.pack(_PLAIN_COOKIE, len(payload), 0, 3, 1, HIGHEST_US, 1.0) + payload
+        packed = zlib.compress(plain)
+        return base64.b64encode(_COMPRESSED_HEADER.pack(_COMPRESSED_COOKIE, len(packed)) + packed).decode("ascii")
+
+    @classmethod
+    def decode(cls, text: str) -> Histogram:
+        """Return the histogram that *text* is the wire form of.
+
+        Raises:
+            EvidenceError: it is none of ours, or it is damaged.
+        """
+        try:
+            made = cls()
+            made.add_buckets(_buckets(_counts_of(base64.b64decode(text, validate=True))))
+        except (binascii.Error, struct.error, zlib.error, ValueError, IndexError) as error:
+            raise EvidenceError(f"A latency histogram cannot be read: {error}") from error
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Histogram) and self.counts == other.counts
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<Histogram of {self.total} values in {len(self.counts)} buckets>"
+
+
+def merged(histograms: Iterable[Histogram]) -> Histogram:
+    """Return one histogram of all that *histograms* counted."""
+    whole = Histogram()
+    for histogram in histograms:
+        whole.merge(histogram)
+    return whole
+
+
+def _append_zigzag(payload: bytearray, value: int) -> None:
+    """Append *value* as a zigzag LEB128 number."""
+    rest = (value << 1) ^ (value >> 63)
+    while rest > 0x7F:
+        payload.append((rest & 0x7F) | 0x80)
+        rest >>= 7
+    payload.append(rest)
+
+
+def _counts_of(raw: bytes) -> bytes:
+    """Return the bytes of the counts after checking both headers."""
+    cookie, length = _COMPRESSED_HEADER.unpack_from(raw)
+    packed = raw[_COMPRESSED_HEADER.size :]
+    if cookie != _COMPRESSED_COOKIE or length != len(packed):
+        raise ValueError("it is no compressed HdrHistogram V2, or it was cut off")
+    inflater = zlib.decompressobj()
+    plain = inflater.decompress(packed, _MAX_PLAIN_BYTES)
+    if not inflater.eof or inflater.unused_data:
+        raise ValueError("its compressed part is cut off, or larger than any histogram of ours")
+    header = _PLAIN_HEADER.unpack_from(plain)
+    counts = plain[_PLAIN_HEADER.size :]
+    if header != (_PLAIN_COOKIE, len(counts), 0, 3, 1, HIGHEST_US, 1.0):
+        raise ValueError("its layout is not three significant digits of microseconds up to an hour")
+    return counts
+
+
+def _buckets(counts: bytes) -> list[tuple[int, int]]:
+    """Return the pairs of bucket index and count that zigzag LEB128 numbers spell."""
+    buckets = []
+    bucket = position = 0
+    while position < len(counts):
+        value = shift = 0
+        while True:
+            byte = counts[position]
+            position += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        value = (value >> 1) ^ -(value & 1)
+        if value > 0:
+            buckets.append((bucket, value))
+        bucket += -value if value < 0 else 1
+        if bucket > _BUCKETS:
+            raise ValueError("it has more buckets than its layout")
+    return buckets

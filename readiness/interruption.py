@@ -1,0 +1,52 @@
+"""Ctrl-C and SIGTERM: the first ends the run in an orderly way; during the teardown it takes a second to give up."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Interrupted(BaseException):
+    """Somebody asked the run to stop. Not an ``Exception``: no gate may take it for its own trouble."""
+
+
+class Signals:
+    """What the process does with SIGINT and SIGTERM while a run is under way."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._warned = False
+        self._warn: Callable[[str], None] = lambda _: None
+
+    @contextmanager
+    def caught(self, warn: Callable[[str], None]) -> Iterator[None]:
+        """Raise ``Interrupted`` in the block at the first signal. Only the main thread can catch signals."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        self._warn = warn
+        previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def tearing_down(self) -> Iterator[None]:
+        """Let the block finish: in it the first signal only says that another one gives up."""
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._depth and not self._warned:
+            self._warned = True
+            self._warn("The teardown is under way. Interrupt once more to give up and leave things behind.")
+            return
+        raise Interrupted(signal.Signals(number).name)

@@ -1,0 +1,153 @@
+"""Drives one worker's share of a workload: open (requests arrive at a rate) or closed (users that wait)."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+import gevent
+from gevent.event import Event
+
+from readiness.loadgen import arrivals
+from readiness.loadgen.http_client import RequestFailedError, Target
+from readiness.loadgen.order import Order
+from readiness.loadgen.pacing import pacer
+from readiness.loadgen.recorder import Recorder
+from readiness.loadgen.requests import Mix, PreparedScenario
+from readiness.model import ClosedArrivals, OpenArrivals
+
+_YIELD_EVERY = 16
+_STOP_LOOK_S = 0.25
+
+
+class Driver:
+    """One worker's part of a drive.
+
+    Attributes:
+        failure: What went wrong in the generator itself; nothing it measured can be trusted then.
+    """
+
+    def __init__(self, order: Order, worker: int, recorder: Recorder) -> None:
+        self._order = order
+        self._worker = worker
+        self._recorder = recorder
+        self._choose = random.Random(f"{order.seed}/{worker}")  # noqa: S311 - reproducible on purpose
+        self._target = Target(order.target, order.workload.timeout.total_seconds())
+        self._mix = Mix(order.workload, self._target.host_header, order.headers, self._choose)
+        self._stopping = Event()
+        self.failure: str | None = None
+
+    @property
+    def reconnects(self) -> int:
+        """How many kept connections had gone away and were replaced."""
+        return self._target.reconnects
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        self._stopping.set()
+
+    def drive(self, start: float) -> None:
+        """Send what is due from *start* (of ``time.monotonic``) to the end of the hold, then wait for the answers."""
+        self._recorder.start_at(start)
+        workload = self._order.workload
+        end_s = (workload.ramp + workload.hold).total_seconds()
+        self._guarded(lambda: self._offer(start, end_s))
+        give_up = time.monotonic() + workload.timeout.total_seconds() + 2
+        while self._recorder.in_flight and time.monotonic() < give_up:
+            gevent.sleep(0.02)
+        self._target.close()
+
+    def _offer(self, start: float, end_s: float) -> None:
+        kind = self._order.workload.arrivals
+        if isinstance(kind, OpenArrivals):
+            self._offer_open(kind, start, end_s)
+        else:
+            self._offer_closed(kind, start, start + end_s)
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        """Do *act*; whatever it raises is a fault of the generator, which ends the drive and is told."""
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must reach the master
+            self.failure = self.failure or f"{type(error).__name__}: {error}"
+            self._stopping.set()
+
+    # --- open ---------------------------------------------------------------------------------------------------------
+
+    def _offer_open(self, kind: OpenArrivals, start: float, end_s: float) -> None:
+        """Send each request when it is due, whatever became of those before it."""
+        order, recorder = self._order, self._recorder
+        room = max(1, kind.max_in_flight // order.workers)
+        due_times = arrivals.due_times(
+            kind,
+            order.workload.ramp.total_seconds(),
+            end_s,
+            worker=self._worker,
+            workers=order.workers,
+            choose=self._choose,
+        )
+        behind = 0
+        with pacer() as wait_until:
+            for offset in due_times:
+                due = start + offset
+                behind = self._wait(due, wait_until, behind)
+                if self._stopping.is_set():
+                    return
+                scenario = self._mix.next()
+                sending = recorder.in_flight < room
+                recorder.due(scenario.name, due, time.monotonic(), sending=sending)
+                if sending:
+                    gevent.spawn(self._guarded_send, scenario, due)
+
+    def _wait(self, due: float, wait_until: Callable[[float], None], behind: int) -> int:
+        """Wait for *due*; late already, let the answers be read now and then. Returns how many were late in a row."""
+        now = time.monotonic()
+        if due <= now:
+            if behind % _YIELD_EVERY == 0:
+                gevent.sleep(0)
+            return behind + 1
+        while due - now > _STOP_LOOK_S and not self._stopping.is_set():
+            wait_until(now + _STOP_LOOK_S)
+            now = time.monotonic()
+        if not self._stopping.is_set() and due > now:
+            wait_until(due)
+        return 0
+
+    # --- closed -------------------------------------------------------------------------------------------------------
+
+    def _offer_closed(self, kind: ClosedArrivals, start: float, end: float) -> None:
+        """Run this worker's share of the users; they begin evenly over the ramp."""
+        ramp_s = self._order.workload.ramp.total_seconds()
+        users = range(self._worker, kind.users, self._order.workers)
+        gevent.joinall(
+            [
+                gevent.spawn(
+                    self._guarded, lambda begin=start + ramp_s * user / kind.users: self._user(kind, begin, end)
+                )
+                for user in users
+            ]
+        )
+
+    def _user(self, kind: ClosedArrivals, begin: float, end: float) -> None:
+        self._stopping.wait(max(0.0, begin - time.monotonic()))
+        while not self._stopping.is_set() and (now := time.monotonic()) < end:
+            scenario = self._mix.next()
+            self._recorder.due(scenario.name, now, now, sending=True)
+            self._send(scenario, now)
+            self._stopping.wait(kind.think_time.total_seconds())
+
+    # --- one request --------------------------------------------------------------------------------------------------
+
+    def _guarded_send(self, scenario: PreparedScenario, due: float) -> None:
+        self._guarded(lambda: self._send(scenario, due))
+
+    def _send(self, scenario: PreparedScenario, due: float) -> None:
+        raw = scenario.raw()
+        sent = time.monotonic()
+        try:
+            answer = self._target.request(scenario.method, raw)
+        except RequestFailedError as error:
+            self._recorder.failed(scenario.name, due, error.outcome, str(error))
+        else:
+            self._recorder.answered(scenario, due, sent, answer)

@@ -1,0 +1,630 @@
+"""The nouns: frozen records, checked where they enter (plan, waivers, evidence) and trusted after that.
+
+Durations are ``timedelta``, instants aware UTC ``datetime``; any other number carries its unit in its name. A record
+refuses unknown keys, NaN and infinity when it is read. Alternatives are tagged unions (``kind``), never heaps of
+optional fields.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
+
+from pydantic import AwareDatetime, BeforeValidator, Field
+
+T = TypeVar("T")
+
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
+def record(cls: type[T]) -> type[T]:
+    """Make *cls* a noun: frozen, slotted, keyword-only, refusing unknown keys, NaN and infinity when read."""
+    made = dataclass(frozen=True, slots=True, kw_only=True)(cls)
+    made.__pydantic_config__ = {"extra": "forbid", "allow_inf_nan": False}  # type: ignore[attr-defined]
+    return made
+
+
+def parse_duration(text: object) -> object:
+    """Return the ``timedelta`` that *text* spells (``500ms``, ``30s``, ``1m30s``, ``2h``, ``90d``).
+
+    Anything else is handed on as it is: ISO 8601, as evidence spells it, is pydantic's to read, and a bare number is
+    refused, because it has no unit.
+
+    Raises:
+        ValueError: a number without a unit.
+    """
+    if isinstance(text, int | float):
+        raise ValueError(f"{text} has no unit; write it as '30s', '5m', '250ms'")
+    if not isinstance(text, str) or text.startswith(("P", "-P")):
+        return text
+    parts = _DURATION_PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f"{text!r} is no duration; write it as '30s', '5m', '1h30m', '250ms'")
+    return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), Field(ge=timedelta(0))]
+Instant = AwareDatetime
+Ratio = Annotated[float, Field(ge=0, le=1)]
+Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,38}$")]
+Positive = Annotated[int, Field(gt=0)]
+
+
+# --- what is judged, and what is left of a judgement ---------------------------------------------------------------
+
+
+class Severity(StrEnum):
+    """How bad a finding is; the first is the worst."""
+
+    CRITICAL = "CRITICAL"
+    HIGH = "HIGH"
+    MEDIUM = "MEDIUM"
+    LOW = "LOW"
+    INFO = "INFO"
+
+    @property
+    def rank(self) -> int:
+        """0 for the worst."""
+        return list(Severity).index(self)
+
+
+class ControlFamily(StrEnum):
+    """The security control that a finding belongs to. The first four must each have been examined."""
+
+    IAM = "iam"
+    SECRETS = "secrets"
+    ENCRYPTION = "encryption"
+    NETWORK = "network"
+    LOGGING = "logging"
+    RESILIENCE = "resilience"
+    SUPPLY_CHAIN = "supply-chain"
+
+
+class Stage(StrEnum):
+    """When a gate asks its question, in the order of a run."""
+
+    BEFORE_DEPLOY = "before-deploy"
+    STEADY = "steady"
+    DISRUPTIVE = "disruptive"
+    AFTER_TEARDOWN = "after-teardown"
+
+
+class Outcome(StrEnum):
+    """What a gate came to, worst first."""
+
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    PASSED = "passed"
+
+
+class Verdict(StrEnum):
+    """What the run came to."""
+
+    GO = "GO"
+    NO_GO = "NO-GO"
+
+
+class Environment(StrEnum):
+    """Where the clone stood. What was seen on the embedded AWS claims no more than a rehearsal."""
+
+    AWS = "aws"
+    EMULATED = "emulated"
+
+
+class Disposition(StrEnum):
+    """The standing of a finding."""
+
+    OPEN = "open"
+    WAIVED = "waived"
+
+
+@record
+class Measurement:
+    """A number that was measured, how many samples it rests on, and the threshold it is held against, if any."""
+
+    name: str
+    value: float
+    unit: str
+    samples: int
+    threshold: float | None = None
+    comparison: Literal["<=", ">="] | None = None
+
+
+@record
+class Finding:
+    """A fault that was seen.
+
+    Attributes:
+        rule: ``source/thing``, e.g. ``checkov/CKV_AWS_24`` or ``load/objective-missed``.
+        subject: What has the fault: a construct path, an alarm, an objective.
+        message: What is wrong.
+        help: How to mend it.
+        fingerprint: Stable across runs of the same fault on the same subject.
+    """
+
+    rule: str
+    subject: str
+    severity: Severity
+    message: str
+    help: str = ""
+    family: ControlFamily | None = None
+    fingerprint: str = ""
+    sources: tuple[str, ...] = ()
+
+
+@record
+class Gap:
+    """A blindness: what should have been seen and was not, and why."""
+
+    what: str
+    why: str
+
+
+@record
+class Judgement:
+    """What a gate makes of its observation. It never states its own outcome: ``decide.outcome`` computes it."""
+
+    examined: int
+    findings: tuple[Finding, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+
+
+@record
+class Waiver:
+    """A fault that somebody accepted, until a day."""
+
+    rule: str
+    subject: str
+    reason: Annotated[str, Field(min_length=10)]
+    owner: str
+    approver: str
+    ticket: str = ""
+    created: date
+    expires: date
+
+
+@record
+class Clone:
+    """The ephemeral copy of the service that a run deployed."""
+
+    run_id: str
+    stack_name: str
+    stack_id: str
+    outputs: dict[str, str]
+    expires_at: Instant
+
+
+@record
+class Candidate:
+    """What is judged, down to the digests."""
+
+    commit: str
+    dirty: bool
+    template_digests: dict[str, str]
+    image: str
+
+
+# --- the plan --------------------------------------------------------------------------------------------------------
+
+
+@record
+class AlarmSettings:
+    """How the alarm of an objective evaluates, and the runbook it names."""
+
+    runbook: str
+    period: Duration = timedelta(minutes=1)
+    evaluation_periods: Positive = 1
+    datapoints_to_alarm: Positive = 1
+
+
+@record
+class LatencyObjective:
+    """At most *threshold* at *percentile*, over all requests or one scenario's."""
+
+    kind: Literal["latency"]
+    id: Identifier
+    percentile: Annotated[float, Field(gt=0, lt=100)]
+    threshold: Duration
+    min_samples: Positive = 100
+    scenario: str | None = None
+    alarm: AlarmSettings | None = None
+
+
+@record
+class ErrorObjective:
+    """At most *max_ratio* of the requests fail."""
+
+    kind: Literal["errors"]
+    id: Identifier
+    max_ratio: Ratio
+    min_samples: Positive = 100
+    scenario: str | None = None
+    alarm: AlarmSettings | None = None
+
+
+@record
+class ThroughputObjective:
+    """At least *min_per_s* answered requests a second over the hold."""
+
+    kind: Literal["throughput"]
+    id: Identifier
+    min_per_s: Annotated[float, Field(gt=0)]
+    min_samples: Positive = 100
+    scenario: str | None = None
+
+
+@record
+class CacheHitObjective:
+    """At least *min_ratio* of the answers that name a cache outcome were hits."""
+
+    kind: Literal["cache-hits"]
+    id: Identifier
+    min_ratio: Ratio
+    min_samples: Positive = 100
+    scenario: str | None = None
+
+
+@record
+class UnhealthyHostsObjective:
+    """At most *max_hosts* targets are unhealthy. Only the load balancer sees it: an alarm, no load threshold."""
+
+    kind: Literal["unhealthy-hosts"]
+    id: Identifier
+    max_hosts: Annotated[int, Field(ge=0)]
+    alarm: AlarmSettings
+
+
+Objective = Annotated[
+    LatencyObjective | ErrorObjective | ThroughputObjective | CacheHitObjective | UnhealthyHostsObjective,
+    Field(discriminator="kind"),
+]
+AlarmedObjective = LatencyObjective | ErrorObjective | UnhealthyHostsObjective
+
+
+@record
+class CanarySettings:
+    """How ECS releases a new task definition, and how it takes a bad one back."""
+
+    percent: Annotated[float, Field(gt=0, lt=100)] = 20
+    canary_bake: Duration = timedelta(minutes=2)
+    bake: Duration = timedelta(minutes=2)
+
+
+@record
+class Service:
+    """The service as production runs it."""
+
+    name: Identifier
+    image: str
+    port: Annotated[int, Field(gt=0, lt=65536)]
+    health_path: str = "/health"
+    cpu: Positive = 512
+    memory_mib: Positive = 1024
+    desired_count: Positive = 2
+    max_count: Positive = 6
+    listener_port: Annotated[int, Field(gt=0, lt=65536)] = 8080
+    certificate_arn: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+    """Variable -> ``generate`` (a new random secret), ``database-password``, ``cache-token``, or a secret's ARN."""
+    command: tuple[str, ...] = ()
+    health_check_interval: Duration = timedelta(seconds=10)
+    canary: CanarySettings = field(default_factory=CanarySettings)
+
+
+@record
+class Network:
+    """An existing VPC to stand the clone in; absent = a VPC of its own."""
+
+    vpc_id: str
+    availability_zones: tuple[str, ...]
+    private_subnet_ids: tuple[str, ...]
+    isolated_subnet_ids: tuple[str, ...]
+
+
+@record
+class Database:
+    """Aurora PostgreSQL Serverless v2."""
+
+    engine_version: str = "16.6"
+    min_acu: Annotated[float, Field(ge=0)] = 0.5
+    max_acu: Annotated[float, Field(gt=0)] = 4
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = "service"
+
+
+@record
+class Cache:
+    """An ElastiCache Redis replication group."""
+
+    node_type: str = "cache.t4g.small"
+    engine_version: str = "7.1"
+    replicas: Annotated[int, Field(ge=0, le=5)] = 1
+
+
+@record
+class Scenario:
+    """One kind of request.
+
+    ``path``, ``headers`` and ``body`` may hold ``{{name}}`` for a variable (one of its values, at random),
+    ``{{unique}}`` for a value never used before, and ``{{env:NAME}}`` for an environment variable of the fleet.
+    """
+
+    name: Identifier
+    weight: Annotated[float, Field(gt=0)] = 1
+    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] = "GET"
+    path: Annotated[str, Field(pattern=r"^/")]
+    headers: dict[str, str] = field(default_factory=dict)
+    body: str | None = None
+    variables: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    expect_status: tuple[int, ...] = (200,)
+    expect_body_contains: str | None = None
+
+
+@record
+class OpenArrivals:
+    """Requests arrive at a rate, however slow the service answers."""
+
+    kind: Literal["open"]
+    rate_per_s: Annotated[float, Field(gt=0)]
+    distribution: Literal["constant", "poisson"] = "poisson"
+    max_in_flight: Positive = 2000
+
+
+@record
+class ClosedArrivals:
+    """A number of users, each waiting for its answer and then for the think time. Hides queueing: see the docs."""
+
+    kind: Literal["closed"]
+    users: Positive
+    think_time: Duration = timedelta(0)
+
+
+Arrivals = Annotated[OpenArrivals | ClosedArrivals, Field(discriminator="kind")]
+
+
+@record
+class Workload:
+    """The load that is offered: who arrives how, for how long, and what they ask."""
+
+    arrivals: Arrivals
+    ramp: Duration
+    hold: Duration
+    timeout: Duration = timedelta(seconds=10)
+    cache_header: str | None = "X-PROXY-CACHE"
+    cache_hit_values: tuple[str, ...] = ("hit", "conditional-hit")
+    request_start_header: str | None = "X-REQUEST-START"
+    upstream_start_header: str = "X-UPSTREAM-REQUEST-START"
+    upstream_stop_header: str = "X-UPSTREAM-REQUEST-STOP"
+    scenarios: Annotated[tuple[Scenario, ...], Field(min_length=1)]
+
+
+@record
+class Fleet:
+    """The load generators: one master and these workers, run on demand."""
+
+    workers: Positive = 2
+    image: str | None = None
+    """Absent: built from this repository by ``cdk deploy``."""
+    cpu: Positive = 1024
+    memory_mib: Positive = 2048
+    secrets: dict[str, str] = field(default_factory=dict)
+    """Variable -> name of the service's variable whose secret it shares."""
+    start_deadline: Duration = timedelta(minutes=3)
+
+
+@record
+class AlarmDrill:
+    """How one alarm is made to fire."""
+
+    objective: Identifier
+    method: Literal["fault-errors", "fault-slow", "set-state"]
+    fault_percent: Annotated[int, Field(gt=0, le=100)] = 100
+
+
+@record
+class AlarmDrills:
+    """The drill of the alarms: load that carries the drill header, a fault per alarm, limits."""
+
+    rate_per_s: Annotated[float, Field(gt=0)] = 20
+    fault_delay: Duration = timedelta(seconds=2)
+    max_detect: Duration = timedelta(minutes=5)
+    max_clear: Duration = timedelta(minutes=5)
+    each: Annotated[tuple[AlarmDrill, ...], Field(min_length=1)]
+
+
+@record
+class RollbackDrill:
+    """A release that is bad in a known way, deployed as canary under load."""
+
+    rate_per_s: Annotated[float, Field(gt=0)] = 50
+    bad_environment: dict[str, str] = field(default_factory=dict)
+    bad_image: str | None = None
+    max_detect: Duration = timedelta(minutes=5)
+    max_recover: Duration = timedelta(minutes=10)
+    max_failed_ratio: Ratio = 0.25
+    deadline: Duration = timedelta(minutes=30)
+
+
+@record
+class Drills:
+    """The rehearsed failures."""
+
+    alarms: AlarmDrills
+    rollback: RollbackDrill
+
+
+@record
+class Owner:
+    """Who answers for a role, and must sign."""
+
+    name: str
+    contact: str = ""
+
+
+@record
+class ChecklistItem:
+    """One item of the go-live checklist: bound to a gate, or manual."""
+
+    id: Identifier
+    text: str
+    gate: str | None = None
+    owner: str | None = None
+
+
+@record
+class Notify:
+    """Subscribers of the alarms besides the harness's inbox."""
+
+    emails: tuple[str, ...] = ()
+    https: tuple[str, ...] = ()
+
+
+@record
+class Probe:
+    """A CloudWatch Synthetics canary on the health path."""
+
+    runtime: str = "syn-nodejs-puppeteer-9.1"
+    every: Duration = timedelta(minutes=5)
+
+
+@record
+class Budget:
+    """What a run may take; both stop it in an orderly way."""
+
+    wall_clock: Duration = timedelta(hours=2)
+    usd: Annotated[float, Field(gt=0)] | None = None
+    clone_lifetime: Duration = timedelta(hours=4)
+
+
+@record
+class AwsSettings:
+    """Where on AWS a clone may stand."""
+
+    region: str = "eu-west-1"
+    production_accounts: tuple[Annotated[str, Field(pattern=r"^\d{12}$")], ...] = ()
+
+
+@record
+class EmbeddedAws:
+    """What stands in for what on the embedded AWS."""
+
+    time_scale: Annotated[float, Field(ge=1, le=120)] = 1
+    images: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@record
+class Gates:
+    """Which gates a GO needs, and the settings that the plan changes, by gate id."""
+
+    required: Annotated[tuple[str, ...], Field(min_length=1)]
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@record
+class Plan:
+    """Everything that is decided before the run."""
+
+    service: Service
+    objectives: Annotated[tuple[Objective, ...], Field(min_length=1)]
+    workload: Workload
+    drills: Drills
+    gates: Gates
+    owners: dict[str, Owner]
+    network: Network | None = None
+    database: Database | None = None
+    cache: Cache | None = None
+    probe: Probe | None = None
+    fleet: Fleet = field(default_factory=Fleet)
+    notify: Notify = field(default_factory=Notify)
+    checklist: tuple[ChecklistItem, ...] = ()
+    budget: Budget = field(default_factory=Budget)
+    aws: AwsSettings = field(default_factory=AwsSettings)
+    embedded: EmbeddedAws = field(default_factory=EmbeddedAws)
+    blocking_severities: tuple[Severity, ...] = (Severity.CRITICAL, Severity.HIGH)
+    max_waiver_age: Duration = timedelta(days=90)
+
+
+# --- the decision ----------------------------------------------------------------------------------------------------
+
+
+@record
+class Disposed:
+    """A finding and its standing."""
+
+    finding: Finding
+    disposition: Disposition
+    waiver: Waiver | None = None
+
+
+@record
+class GateResult:
+    """What one gate came to, and which evidence it rests on."""
+
+    gate: str
+    question: str
+    stage: Stage
+    required: bool
+    outcome: Outcome
+    judgement: Judgement
+    findings: tuple[Disposed, ...]
+    observation: str | None
+    """Path of the observation in the bundle; None = it could not be observed."""
+    started_at: Instant
+    ended_at: Instant
+
+
+@record
+class Signature:
+    """A person's decision on this evidence."""
+
+    role: str
+    name: str
+    decision: Literal["go", "no-go"]
+    at: Instant
+    note: str = ""
+
+
+@record
+class Span:
+    """How long a part of the run took."""
+
+    name: str
+    started_at: Instant
+    ended_at: Instant
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return (self.ended_at - self.started_at).total_seconds()
+
+
+@record
+class Record:
+    """The decision document."""
+
+    schema: Literal["readiness.record/v1"] = "readiness.record/v1"
+    run_id: str
+    harness_version: str
+    environment: Environment
+    time_scale: float
+    candidate: Candidate
+    plan_digest: str
+    waivers_digest: str
+    started_at: Instant
+    decided_at: Instant
+    results: tuple[GateResult, ...]
+    leftovers: tuple[str, ...]
+    signatures: tuple[Signature, ...]
+    spans: tuple[Span, ...]
+    required: tuple[str, ...]
+    unused_waivers: tuple[Waiver, ...]
+    interrupted: bool
+    outcome: Outcome
+    verdict: Verdict
+    reasons: tuple[str, ...]

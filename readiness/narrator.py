@@ -1,0 +1,74 @@
+"""Says on stderr how a run goes: live on a terminal, one plain line per event elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+
+from readiness.model import GateResult, Outcome
+
+_FIGURES_EVERY_S = 5.0
+_MARKS = {
+    Outcome.PASSED: ("[green]✓[/green]", "passed"),
+    Outcome.FAILED: ("[red]✗[/red]", "failed"),
+    Outcome.INCONCLUSIVE: ("[yellow]?[/yellow]", "inconclusive"),
+}
+
+
+class Narrator:
+    """The voice of a run. Rich honours ``NO_COLOR``, ``FORCE_COLOR`` and a stderr that is no terminal."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True, highlight=False)
+        self._status: Status | None = None
+        self._stage = ""
+        self._begun = 0.0
+        self._figures_at = 0.0
+
+    def say(self, text: str) -> None:
+        """Say one sentence."""
+        self.console.print(f"  [dim]{escape(text)}[/dim]")
+
+    def warn(self, text: str) -> None:
+        """Say one sentence that must not be overlooked."""
+        self.console.print(f"[yellow]![/yellow] {escape(text)}")
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Show that a part of the run is under way, and how long it took."""
+        self._stage, self._begun, self._figures_at = name, time.monotonic(), time.monotonic()
+        if self.console.is_terminal:
+            with self.console.status(escape(name)) as self._status:
+                yield
+            self._status = None
+        else:
+            self.console.print(f"... {escape(name)}", soft_wrap=True)
+            yield
+        self.console.print(f"[dim]{time.monotonic() - self._begun:6.1f} s[/dim]  {escape(name)}", soft_wrap=True)
+
+    def figures(self, values: dict[str, str]) -> None:
+        """Show live figures: in place on a terminal, every few seconds elsewhere."""
+        line = "  ".join(f"{name} {value}" for name, value in values.items())
+        if self._status is not None:
+            self._status.update(f"{escape(self._stage)}  [bold]{escape(line)}[/bold]")
+        elif time.monotonic() - self._figures_at >= _FIGURES_EVERY_S:
+            self._figures_at = time.monotonic()
+            self.console.print(f"      {escape(line)}", soft_wrap=True)
+
+    def result(self, result: GateResult) -> None:
+        """Show what a gate came to, and its first causes."""
+        mark, word = _MARKS[result.outcome]
+        optional = "" if result.required else " (not required)"
+        self.console.print(f"{mark} [bold]{result.gate}[/bold] {word}{optional}", soft_wrap=True)
+        if result.outcome is Outcome.FAILED:
+            for each in result.findings[:5]:
+                finding = each.finding
+                text = f"{finding.severity} {finding.subject}: {finding.message} ({each.disposition})"
+                self.console.print(f"    {escape(text)}", soft_wrap=True)
+        for gap in result.judgement.gaps[:5]:
+            self.console.print(f"    gap: {escape(gap.what)}: {escape(gap.why)}", soft_wrap=True)

@@ -1,0 +1,221 @@
+"""A record as Markdown: verdict first, then what is missing, then each gate with its figures and findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from readiness.model import (
+    Disposed,
+    Disposition,
+    Environment,
+    GateResult,
+    Measurement,
+    Outcome,
+    Plan,
+    Record,
+    Severity,
+)
+
+_MARKS = {Outcome.PASSED: "✅ passed", Outcome.FAILED: "❌ failed", Outcome.INCONCLUSIVE: "❔ inconclusive"}
+_MOST_FINDINGS = 50
+
+
+def markdown(record: Record, plan: Plan) -> str:
+    """Return the report of a run."""
+    parts = [
+        _head(record, plan),
+        _reasons(record),
+        _gates(record),
+        _measurements(record.results),
+        _findings(record),
+        _gaps(record),
+        _residual(record),
+        _signatures(record, plan),
+        _provenance(record),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def headline(record: Record) -> str:
+    """Return the verdict in a few words."""
+    if record.environment is Environment.EMULATED:
+        words = {
+            Outcome.PASSED: "Rehearsal passed",
+            Outcome.FAILED: "Rehearsal failed",
+            Outcome.INCONCLUSIVE: "Rehearsal inconclusive",
+        }
+        return f"{words[record.outcome]} ({record.verdict} for production)"
+    return str(record.verdict)
+
+
+def _head(record: Record, plan: Plan) -> str:
+    lines = [f"# {plan.service.name}: {headline(record)}", ""]
+    if record.environment is Environment.EMULATED:
+        scale = f", with waiting times shortened {record.time_scale:g}-fold" if record.time_scale != 1 else ""
+        lines += [
+            f"> **Emulated.** This run was made on the embedded AWS{scale}. It rehearses the procedure; it is no "
+            "evidence about AWS or about production.",
+            "",
+        ]
+    seconds = (record.decided_at - record.started_at).total_seconds()
+    lines.append(
+        f"Run `{record.run_id}` · {record.started_at:%Y-%m-%d %H:%M} UTC · {seconds:.0f} s · "
+        f"commit `{record.candidate.commit[:12]}`{' with uncommitted changes' if record.candidate.dirty else ''} · "
+        f"image `{record.candidate.image}`"
+    )
+    return "\n".join(lines)
+
+
+def _reasons(record: Record) -> str:
+    if record.leftovers:
+        left = "\n".join(f"- {_cell(name)}" for name in record.leftovers)
+        warning = f"## May still exist\n\n{left}\n\n`readiness teardown {record.run_id}` finishes the teardown.\n\n"
+    else:
+        warning = ""
+    if not record.reasons:
+        return warning + "Nothing stands between this candidate and production."
+    return warning + "## Why it is not GO\n\n" + "\n".join(f"- {_cell(reason)}" for reason in record.reasons)
+
+
+def _gates(record: Record) -> str:
+    rows = []
+    for result in record.results:
+        seconds = (result.ended_at - result.started_at).total_seconds()
+        evidence = f"[{result.observation}]({result.observation})" if result.observation else "none"
+        need = "yes" if result.required else "no"
+        examined = str(result.judgement.examined)
+        rows.append(
+            (f"`{result.gate}`", result.question, _MARKS[result.outcome], need, examined, f"{seconds:.1f} s", evidence)
+        )
+    asked = {result.gate for result in record.results}
+    rows += [(f"`{gate}`", "", "❔ not asked", "yes", "0", "", "none") for gate in record.required if gate not in asked]
+    return "## Gates\n\n" + _table(("gate", "question", "outcome", "required", "examined", "took", "observation"), rows)
+
+
+def _measurements(results: Sequence[GateResult]) -> str:
+    rows = [
+        (f"`{result.gate}`", each.name, figure(each.value, each.unit), *_against(each), f"{each.samples:,}")
+        for result in results
+        for each in result.judgement.measurements
+    ]
+    if not rows:
+        return ""
+    return "## Measurements\n\n" + _table(("gate", "what", "measured", "threshold", "margin", "samples"), rows)
+
+
+def _against(each: Measurement) -> tuple[str, str]:
+    """Return the threshold and how far the value is on its right side, in per cent of the threshold."""
+    if each.threshold is None or each.comparison is None:
+        return "", ""
+    sign = 1 if each.comparison == "<=" else -1
+    mark = "✅" if sign * (each.threshold - each.value) >= 0 else "❌"
+    margin = f"{sign * (each.threshold - each.value) / each.threshold:+.0%}" if each.threshold else ""
+    return f"{mark} {'≤' if sign == 1 else '≥'} {figure(each.threshold, each.unit)}", margin
+
+
+def figure(value: float, unit: str) -> str:
+    """Return a number with its unit, as a person reads it."""
+    if unit == "ratio":
+        return f"{value:.2%}"
+    digits = 0 if abs(value) >= 1000 or value == int(value) else 1 if abs(value) >= 10 else 2
+    return f"{value:,.{digits}f} {unit}".strip()
+
+
+def _findings(record: Record) -> str:
+    found = [(result.gate, each) for result in record.results for each in result.findings]
+    if not found:
+        return ""
+    found.sort(key=lambda pair: (pair[1].disposition is not Disposition.OPEN, pair[1].finding.severity.rank))
+    rows = [_finding_row(gate, each) for gate, each in found[:_MOST_FINDINGS]]
+    counts = _counts(each for _, each in found)
+    more = f"\n\n… and {len(found) - _MOST_FINDINGS} more, all in `record.json`." if len(found) > _MOST_FINDINGS else ""
+    head = ("severity", "gate", "rule", "subject", "what is wrong", "disposition")
+    return f"## Findings\n\n{counts}\n\n{_table(head, rows)}{more}"
+
+
+def _finding_row(gate: str, each: Disposed) -> tuple[str, ...]:
+    standing = str(each.disposition)
+    if each.waiver is not None:
+        standing += f" until {each.waiver.expires} by {each.waiver.approver}: {each.waiver.reason}"
+    finding = each.finding
+    return str(finding.severity), f"`{gate}`", f"`{finding.rule}`", f"`{finding.subject}`", finding.message, standing
+
+
+def _counts(found: Iterable[Disposed]) -> str:
+    """Return how many findings are open and waived, by severity."""
+    tally: dict[tuple[Severity, Disposition], int] = {}
+    for each in found:
+        key = (each.finding.severity, each.disposition)
+        tally[key] = tally.get(key, 0) + 1
+    rows = [
+        (str(severity), *(str(tally.get((severity, standing), 0)) for standing in Disposition))
+        for severity in Severity
+        if any((severity, standing) in tally for standing in Disposition)
+        or severity in (Severity.CRITICAL, Severity.HIGH)
+    ]
+    return _table(("severity", *(str(standing) for standing in Disposition)), rows)
+
+
+def _gaps(record: Record) -> str:
+    rows = [(f"`{result.gate}`", gap.what, gap.why) for result in record.results for gap in result.judgement.gaps]
+    return "## Gaps: what should have been seen and was not\n\n" + _table(("gate", "what", "why"), rows) if rows else ""
+
+
+def _residual(record: Record) -> str:
+    """Return the accepted risks: each waiver in force is one, with its owner and its end."""
+    used = {each.waiver for result in record.results for each in result.findings if each.waiver is not None}
+    parts = []
+    if used:
+        rows = [
+            (f"`{w.rule}`", f"`{w.subject}`", w.reason, w.owner, w.approver, str(w.expires))
+            for w in sorted(used, key=lambda w: (w.expires, w.rule, w.subject))
+        ]
+        parts.append(
+            "## Residual risks: accepted by waiver\n\n"
+            + _table(("rule", "subject", "reason", "owner", "approver", "until"), rows)
+        )
+    if record.unused_waivers:
+        rows = [(f"`{w.rule}`", f"`{w.subject}`", w.owner, str(w.expires)) for w in record.unused_waivers]
+        parts.append(
+            "## Waivers that waive nothing\n\nExpired, or for a fault that is gone: delete them.\n\n"
+            + _table(("rule", "subject", "owner", "expires"), rows)
+        )
+    return "\n\n".join(parts)
+
+
+def _signatures(record: Record, plan: Plan) -> str:
+    signed = {signature.role: signature for signature in record.signatures}
+    rows = []
+    for role, owner in plan.owners.items():
+        signature = signed.get(role)
+        decision = f"{signature.decision}, {signature.at:%Y-%m-%d %H:%M} UTC" if signature else "missing"
+        rows.append((role, signature.name if signature else owner.name, decision))
+    return "## Sign-off\n\n" + _table(("role", "owner", "decision"), rows)
+
+
+def _provenance(record: Record) -> str:
+    rows = [
+        ("plan", record.plan_digest),
+        ("waivers", record.waivers_digest),
+        *((name, digest) for name, digest in record.candidate.template_digests.items()),
+        ("harness", record.harness_version),
+    ]
+    spans = [(span.name, f"{span.seconds:.1f} s") for span in record.spans]
+    return (
+        "## What this rests on\n\n"
+        + _table(("what", "digest or version"), [(name, f"`{value}`") for name, value in rows])
+        + "\n\n`readiness verify` re-hashes every file of this bundle, judges every observation again and decides again."
+        + "\n\n## Where the time went\n\n"
+        + _table(("part", "took"), spans)
+    )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    """Return *text* so that it stays in its cell."""
+    return text.replace("|", "\\|").replace("\r", "").replace("\n", " ")

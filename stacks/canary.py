@@ -1,0 +1,401 @@
+"""What watches the clone: one alarm per objective, the topic and the inbox, a dashboard, the synthetic probe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aws_cdk import Aws, Duration, RemovalPolicy
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_synthetics as synthetics
+from constructs import Construct
+
+from readiness.model import (
+    AlarmedObjective,
+    AlarmSettings,
+    ErrorObjective,
+    LatencyObjective,
+    Notify,
+    Plan,
+    Probe,
+    UnhealthyHostsObjective,
+)
+from stacks.network import Network
+from stacks.service import Balancer
+
+_NAMESPACE = "AWS/ApplicationELB"
+_MINUTE_S = 60
+
+
+class Notifications(Construct):
+    """Where alarms go: a topic, the harness's inbox, and the plan's subscribers.
+
+    Both are encrypted with a key of our own. CloudWatch can't publish to a topic that is encrypted with the AWS managed
+    key ``aws/sns``, whose policy nobody can change:
+    https://repost.aws/knowledge-center/cloudwatch-configure-alarm-sns
+
+    Attributes:
+        topic: The topic.
+        inbox: Queue that the harness reads; messages come in SNS's envelope, whose timestamp and id are evidence.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, notify: Notify) -> None:
+        super().__init__(scope, construct_id)
+        key = kms.Key(
+            self,
+            "Key",
+            description="Alarm messages of the clone",
+            enable_key_rotation=True,
+            # Seven days is the least that KMS takes.
+            pending_window=Duration.days(7),
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        self.topic = sns.Topic(self, "Topic", master_key=key, enforce_ssl=True)
+        self.inbox = sqs.Queue(
+            self,
+            "Inbox",
+            encryption=sqs.QueueEncryption.KMS,
+            encryption_master_key=key,
+            enforce_ssl=True,
+            retention_period=Duration.days(1),
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        self._allow_alarms(key)
+        self._allow_delivery(key)
+        self._subscribe(notify)
+
+    def _allow_alarms(self, key: kms.Key) -> None:
+        """Let alarms of this account publish, and nobody else."""
+        cloudwatch_service = iam.ServicePrincipal("cloudwatch.amazonaws.com")
+        own_alarms = {
+            "StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID},
+            "ArnLike": {
+                "aws:SourceArn": f"arn:{Aws.PARTITION}:cloudwatch:{Aws.REGION}:{Aws.ACCOUNT_ID}:alarm:*",
+            },
+        }
+        self.topic.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="AlarmsPublish",
+                principals=[cloudwatch_service],
+                actions=["sns:Publish"],
+                resources=[self.topic.topic_arn],
+                conditions=own_alarms,
+            )
+        )
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="AlarmsEncrypt",
+                principals=[cloudwatch_service],
+                actions=["kms:Decrypt", "kms:GenerateDataKey*"],
+                resources=["*"],  # in a key's policy: this key
+                conditions=own_alarms,
+            )
+        )
+
+    def _allow_delivery(self, key: kms.Key) -> None:
+        """Let the topic, and nothing else, write to the inbox."""
+        sns_service = iam.ServicePrincipal("sns.amazonaws.com")
+        self.inbox.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="TopicDelivers",
+                principals=[sns_service],
+                actions=["sqs:SendMessage"],
+                resources=[self.inbox.queue_arn],
+                conditions={"ArnEquals": {"aws:SourceArn": self.topic.topic_arn}},
+            )
+        )
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="TopicDelivers",
+                principals=[sns_service],
+                actions=["kms:Decrypt", "kms:GenerateDataKey*"],
+                resources=["*"],
+                # The topic needs the key, so the key can't name the topic; but topics of this stack begin with its name.
+                conditions={
+                    "ArnLike": {
+                        "aws:SourceArn": (
+                            f"arn:{Aws.PARTITION}:sns:{Aws.REGION}:{Aws.ACCOUNT_ID}:{Aws.STACK_NAME}-*"
+                        )
+                    }
+                },
+            )
+        )
+
+    def _subscribe(self, notify: Notify) -> None:
+        sns.Subscription(
+            self,
+            "InboxSubscription",
+            topic=self.topic,
+            protocol=sns.SubscriptionProtocol.SQS,
+            endpoint=self.inbox.queue_arn,
+        )
+        for index, address in enumerate(notify.emails):
+            sns.Subscription(
+                self, f"Email{index}", topic=self.topic, protocol=sns.SubscriptionProtocol.EMAIL, endpoint=address
+            )
+        for index, address in enumerate(notify.https):
+            sns.Subscription(
+                self, f"Https{index}", topic=self.topic, protocol=sns.SubscriptionProtocol.HTTPS, endpoint=address
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Watch:
+    """What an alarm computes, and what it holds that against."""
+
+    metric: cloudwatch.IMetric
+    threshold: float
+    promise: str
+    low_samples: str | None = None
+
+
+class Alarms(Construct):
+    """One alarm per objective that asks for one, each with the objective's own threshold.
+
+    Attributes:
+        by_objective: Objective id -> alarm.
+        for_deployments: Those that take a deployment back: errors and latency. Hosts turn unhealthy for a moment in any
+            deployment, and the circuit breaker already counts tasks that never become healthy.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, plan: Plan, balancer: Balancer, topic: sns.ITopic
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.by_objective: dict[str, cloudwatch.Alarm] = {}
+        self.for_deployments: list[cloudwatch.Alarm] = []
+        for objective in plan.objectives:
+            if not isinstance(objective, AlarmedObjective) or objective.alarm is None:
+                continue
+            alarm = self._alarm(objective, objective.alarm, balancer, topic)
+            self.by_objective[objective.id] = alarm
+            if not isinstance(objective, UnhealthyHostsObjective):
+                self.for_deployments.append(alarm)
+
+    def _alarm(
+        self, objective: AlarmedObjective, settings: AlarmSettings, balancer: Balancer, topic: sns.ITopic
+    ) -> cloudwatch.Alarm:
+        """Return the alarm of *objective*, which tells the topic of every change of state.
+
+        Missing data is left missing: silence then shows as INSUFFICIENT_DATA, which the harness counts as a gap. Were it
+        BREACHING, the first deployment, to which nobody has sent a request yet, would take itself back through its own
+        deployment alarms; were it NOT_BREACHING, silence would look like health.
+        """
+        watch = _watch(objective, _period(objective.id, settings), balancer)
+        alarm = cloudwatch.Alarm(
+            self,
+            objective.id,
+            alarm_description=f"Objective {objective.id}: {watch.promise}. Runbook: {settings.runbook}",
+            metric=watch.metric,
+            threshold=watch.threshold,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+            evaluation_periods=settings.evaluation_periods,
+            datapoints_to_alarm=settings.datapoints_to_alarm,
+            treat_missing_data=cloudwatch.TreatMissingData.MISSING,
+            evaluate_low_sample_count_percentile=watch.low_samples,
+        )
+        tell = actions.SnsAction(topic)
+        alarm.add_alarm_action(tell)
+        alarm.add_ok_action(tell)
+        alarm.add_insufficient_data_action(tell)
+        return alarm
+
+
+def _period(objective: str, settings: AlarmSettings) -> Duration:
+    """Return the alarm's period; the load balancer publishes its metrics by the minute."""
+    seconds = settings.period.total_seconds()
+    if not seconds or seconds % _MINUTE_S:
+        raise ValueError(
+            f"objective {objective}: alarm.period is {seconds:g} s; load balancers publish metrics once a minute, so "
+            "give whole minutes."
+        )
+    return Duration.seconds(seconds)
+
+
+def _watch(objective: AlarmedObjective, period: Duration, balancer: Balancer) -> _Watch:
+    """Return what to watch for *objective*."""
+    if isinstance(objective, UnhealthyHostsObjective):
+        return _unhealthy_hosts(objective, period, balancer)
+    if objective.scenario is not None:
+        raise ValueError(
+            f"objective {objective.id}: has an alarm and a scenario ({objective.scenario}); the load balancer's metrics "
+            "can't tell scenarios apart. Take the alarm to an objective over all requests."
+        )
+    if isinstance(objective, LatencyObjective):
+        return _latency(objective, period, balancer)
+    return _errors(objective, period, balancer)
+
+
+def _latency(objective: LatencyObjective, period: Duration, balancer: Balancer) -> _Watch:
+    threshold_s = objective.threshold.total_seconds()
+    return _Watch(
+        metric=_metric("TargetResponseTime", f"p{objective.percentile:g}", period, balancer),
+        threshold=threshold_s,
+        promise=f"p{objective.percentile:g} of the response time <= {threshold_s * 1000:g} ms",
+        # "ignore" would keep the last state while requests are few, so a slow service with little traffic stays green.
+        low_samples="evaluate",
+    )
+
+
+def _errors(objective: ErrorObjective, period: Duration, balancer: Balancer) -> _Watch:
+    """Watch the ratio of 5xx answers, the service's and the load balancer's own.
+
+    Counts of errors that nobody made are filled with 0. The count of requests is not: no request means no datapoint.
+    Requests that the load balancer turned away for want of a target are errors but not in RequestCount, so the
+    denominator is never less than the errors: an outage of everything is a ratio of 1, not a division by nothing.
+    https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html
+    """
+    errors = "(FILL(target5xx, 0) + FILL(balancer5xx, 0))"
+    ratio = cloudwatch.MathExpression(
+        expression=f"{errors} / IF(FILL(requests, 0) > {errors}, FILL(requests, 0), {errors})",
+        using_metrics={
+            "target5xx": _metric("HTTPCode_Target_5XX_Count", "Sum", period, balancer),
+            "balancer5xx": _metric("HTTPCode_ELB_5XX_Count", "Sum", period, balancer),
+            "requests": _metric("RequestCount", "Sum", period, balancer),
+        },
+        label="Error ratio",
+        period=period,
+    )
+    return _Watch(
+        metric=ratio, threshold=objective.max_ratio, promise=f"ratio of 5xx answers <= {objective.max_ratio:g}"
+    )
+
+
+def _unhealthy_hosts(objective: UnhealthyHostsObjective, period: Duration, balancer: Balancer) -> _Watch:
+    """Watch the unhealthy hosts of both target groups; the one without targets publishes nothing."""
+    both = cloudwatch.MathExpression(
+        expression="SUM([primary, alternate])",
+        using_metrics={
+            name: cloudwatch.Metric(
+                namespace=_NAMESPACE,
+                metric_name="UnHealthyHostCount",
+                statistic="Maximum",
+                period=period,
+                dimensions_map={
+                    "LoadBalancer": balancer.load_balancer.load_balancer_full_name,
+                    "TargetGroup": group.target_group_full_name,
+                },
+            )
+            for name, group in (("primary", balancer.primary), ("alternate", balancer.alternate))
+        },
+        label="Unhealthy hosts",
+        period=period,
+    )
+    return _Watch(metric=both, threshold=objective.max_hosts, promise=f"unhealthy hosts <= {objective.max_hosts}")
+
+
+def _metric(name: str, statistic: str, period: Duration, balancer: Balancer) -> cloudwatch.Metric:
+    """Return a metric of the load balancer as a whole: both revisions of a deployment, and faults of drills."""
+    return cloudwatch.Metric(
+        namespace=_NAMESPACE,
+        metric_name=name,
+        statistic=statistic,
+        period=period,
+        dimensions_map={"LoadBalancer": balancer.load_balancer.load_balancer_full_name},
+    )
+
+
+class Dashboard(Construct):
+    """The alarms and what they are computed from, on one page."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, alarms: Alarms, balancer: Balancer) -> None:
+        super().__init__(scope, construct_id)
+        minute = Duration.minutes(1)
+        dashboard = cloudwatch.Dashboard(self, "Dashboard")
+        if alarms.by_objective:
+            dashboard.add_widgets(
+                cloudwatch.AlarmStatusWidget(title="Objectives", width=24, alarms=list(alarms.by_objective.values()))
+            )
+        dashboard.add_widgets(
+            cloudwatch.GraphWidget(
+                title="Requests and errors",
+                width=12,
+                left=[
+                    _metric(name, "Sum", minute, balancer)
+                    for name in ("RequestCount", "HTTPCode_Target_5XX_Count", "HTTPCode_ELB_5XX_Count")
+                ],
+            ),
+            cloudwatch.GraphWidget(
+                title="Response time",
+                width=12,
+                left=[_metric("TargetResponseTime", rank, minute, balancer) for rank in ("p50", "p95", "p99")],
+            ),
+        )
+        dashboard.add_widgets(
+            *(
+                cloudwatch.AlarmWidget(title=objective, width=8, alarm=alarm)
+                for objective, alarm in alarms.by_objective.items()
+            )
+        )
+
+
+_PROBE_SCRIPT = """\
+const synthetics = require('Synthetics');
+
+exports.handler = async () => {
+  const url = new URL(process.env.PROBE_URL);
+  await synthetics.executeHttpStep('health', {
+    hostname: url.hostname,
+    port: url.port,
+    protocol: url.protocol,
+    path: url.pathname,
+    method: 'GET',
+  });
+};
+"""
+
+
+class SyntheticProbe(Construct):
+    """A CloudWatch Synthetics canary that asks for the health path from inside the VPC.
+
+    Synthetics insists on a bucket for its artifacts, and a bucket that is not empty can't be deleted by CloudFormation:
+    the teardown has to empty it first. That is why the probe is there only when the plan asks for it.
+
+    Attributes:
+        bucket: What the teardown has to empty.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        probe: Probe,
+        name: str,
+        network: Network,
+        security_group: ec2.ISecurityGroup,
+        url: str,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.bucket = s3.Bucket(
+            self,
+            "Artifacts",
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            enforce_ssl=True,
+            lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(1))],
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        synthetics.Canary(
+            self,
+            "Canary",
+            # Synthetics takes no generated name; the run id keeps those of several clones apart.
+            canary_name=name,
+            runtime=synthetics.Runtime(probe.runtime, synthetics.RuntimeFamily.NODEJS),
+            test=synthetics.Test.custom(
+                code=synthetics.Code.from_inline(_PROBE_SCRIPT), handler="index.handler"
+            ),
+            schedule=synthetics.Schedule.rate(Duration.seconds(probe.every.total_seconds())),
+            environment_variables={"PROBE_URL": url},
+            artifacts_bucket_location=synthetics.ArtifactsBucketLocation(bucket=self.bucket),
+            vpc=network.vpc,
+            vpc_subnets=network.private,
+            security_groups=[security_group],
+            provisioned_resource_cleanup=True,
+        )
