@@ -14,7 +14,7 @@ from readiness import contract
 from readiness.cloud import translated
 from readiness.errors import CloudError
 from readiness.ledger import Ledger
-from readiness.model import Clone, Instant, Workload, record
+from readiness.model import Clone, Instant, record
 
 Clients = Callable[[str], Any]
 POLL_S = 0.5
@@ -34,18 +34,6 @@ def wait_for(seen: Callable[[], bool], within: timedelta) -> bool:
         if time.monotonic() >= until:
             return False
         time.sleep(POLL_S)
-
-
-def drill_workload(workload: Workload, header: str | None = None) -> Workload:
-    """Return the load of a drill: the plan's own scenarios with a short ramp, marked with the drill header if given."""
-    from dataclasses import replace
-
-    scenarios = workload.scenarios
-    if header is not None:
-        scenarios = tuple(
-            replace(each, headers={**each.headers, contract.DRILL_HEADER: header}) for each in workload.scenarios
-        )
-    return replace(workload, ramp=timedelta(seconds=1), scenarios=scenarios)
 
 
 # --- alarms ----------------------------------------------------------------------------------------------------------

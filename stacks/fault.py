@@ -93,7 +93,7 @@ class Fault(Construct):
             target_type="lambda",
             targets=[elb.CfnTargetGroup.TargetDescriptionProperty(id=function.function_arn)],
         )
-        self.target_group.add_dependency(permission)
+        self.target_group.add_resource_dependency(permission)
         self.rule = self._rule(balancer, self.target_group)
 
     def _rule(self, balancer: Balancer, fault: elb.CfnTargetGroup) -> elb.CfnListenerRule:

@@ -187,5 +187,6 @@ class ReadinessStack(Stack):
             Output.SERVICE_LOG_GROUP: self.service.log_group.log_group_name,
             Output.REAPER_SCHEDULE: self.reaper.schedule.ref,
         }
+        scope = Construct(self, "Outputs")  # keys such as "Service" are names of constructs of the stack too
         for key, value in outputs.items():
-            CfnOutput(self, key, value=value)
+            CfnOutput(scope, key, value=value).override_logical_id(key)

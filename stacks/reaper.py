@@ -12,7 +12,7 @@ from constructs import Construct
 
 
 class Reaper(Construct):
-    """A one-time schedule that calls CloudFormation's ``DeleteStack``, then deletes itself.
+    """A one-time schedule that calls CloudFormation's ``DeleteStack``.
 
     Its role may start the deletion of this one stack and nothing else. The deletion itself runs with the role that
     the stack was created with, which CloudFormation keeps and uses "for all future operations on the stack", even for
@@ -20,8 +20,8 @@ class Reaper(Construct):
     created without a role can't be reaped: CloudFormation would act with this role's own rights, which do not reach.
     https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DeleteStack.html
 
-    When the schedule has run it deletes itself (``ActionAfterCompletion``), so that a deletion finds it gone already;
-    CloudFormation takes what is gone for deleted. https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-delete.html
+    The schedule goes with the stack that it deletes. The scheduler's ``ActionAfterCompletion`` would say the same a second
+    time, but CloudFormation's schema has no such property and refuses a template that names it.
 
     Attributes:
         schedule: The schedule.
@@ -51,6 +51,4 @@ class Reaper(Construct):
                 input=json.dumps({"StackName": Aws.STACK_NAME}),
             ),
         )
-        # Typed since 2026; written as an override so that every version of the schema keeps it.
-        self.schedule.add_property_override("ActionAfterCompletion", "DELETE")
         self.schedule.node.add_dependency(role)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import cast
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_applicationautoscaling as scaling
@@ -256,12 +257,12 @@ class Service(Construct):
                 return_data=True,
             ),
         ]
-        policy = scaling.CfnScalingPolicy(
+        scaling.CfnScalingPolicy(
             self,
             "RequestsPerTarget",
             policy_name="RequestsPerTarget",
             policy_type="TargetTrackingScaling",
-            scaling_target_id=target.scalable_target_id,
+            scaling_target_id=cast(scaling.ScalableTarget, target.node.find_child("Target")).scalable_target_id,
             target_tracking_scaling_policy_configuration=scaling.CfnScalingPolicy.TargetTrackingScalingPolicyConfigurationProperty(
                 target_value=_REQUESTS_PER_TARGET_PER_MINUTE,
                 customized_metric_specification=scaling.CfnScalingPolicy.CustomizedMetricSpecificationProperty(
@@ -269,7 +270,6 @@ class Service(Construct):
                 ),
             ),
         )
-        policy.node.add_dependency(target)
 
 
 def _query(

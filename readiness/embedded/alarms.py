@@ -129,7 +129,7 @@ def samples_needed(percentile: float) -> float:
     between 0.5 and 1, 10/percentile below 0.5.
     """
     share = 1 - percentile if percentile >= 0.5 else percentile
-    return 10 / share if share > 0 else math.inf
+    return round(10 / share, 6) if share > 0 else math.inf
 
 
 @dataclass(slots=True)

@@ -211,7 +211,8 @@ def structure(balancer: LoadBalancer) -> str:
 def render(balancer: LoadBalancer, *, threads: int = 2, with_targets: bool = True) -> str:
     """Return the whole configuration. File names in it are relative to the folder that HAProxy runs in."""
     sections = [_global(balancer, threads), _defaults(balancer)]
-    sections += [_frontend(balancer, listener) for listener in balancer.listeners]
+    for listener in balancer.listeners:
+        sections += [_client_side(balancer, listener), _to_routing(balancer, listener), _routing(listener)]
     sections += [_backend(group, with_targets) for group in balancer.groups]
     return "\n\n".join("\n    ".join(section) for section in sections) + "\n"
 
@@ -241,7 +242,8 @@ def _defaults(balancer: LoadBalancer) -> list[str]:
         # After a reload, idle client connections get one more answer before they are closed: no request meets a reset.
         "option idle-close-on-response",
         "option http-no-delay",
-        "http-reuse safe",
+        "http-reuse always",
+        # Refused or broken connections are the client's 502 at once, as with a load balancer of AWS.
         "retries 0",
         f"timeout connect {_CONNECT_TIMEOUT_S}s",
         f"timeout client {idle}",
@@ -260,10 +262,38 @@ def _defaults(balancer: LoadBalancer) -> list[str]:
     ]
 
 
-def _frontend(balancer: LoadBalancer, listener: Listener) -> list[str]:
+def _client_side(balancer: LoadBalancer, listener: Listener) -> list[str]:
+    """The side that keeps client connections; it hands every request on to the routing side on a connection of its own.
+
+    Why two sides: when a target breaks a reused connection, HAProxy ends any but the *first* request of the client's
+    connection without an answer, so that the client may try again. A load balancer of AWS answers 502. On the routing
+    side every request is the first of its connection, so it is answered.
+    """
+    return [
+        f"frontend {listener.id}_clients",
+        f"bind {balancer.address}:{listener.port}",
+        # What is well-formed is logged by the routing side; what is left are malformed (400) and slow (408) requests.
+        "http-request set-log-level silent",
+        'http-request set-header X-Forwarded-For "%[req.fhdr(x-forwarded-for)], %[src]" '
+        "if { req.fhdr(x-forwarded-for) -m found }",
+        "http-request set-header X-Forwarded-For %[src] if !{ req.fhdr(x-forwarded-for) -m found }",
+        f"default_backend {listener.id}_routing",
+    ]
+
+
+def _to_routing(balancer: LoadBalancer, listener: Listener) -> list[str]:
+    return [
+        f"backend {listener.id}_routing",
+        "option http-server-close",
+        f"timeout server {balancer.idle_timeout_s + 30}s",
+        f"server routing unix@{listener.id}.sock",
+    ]
+
+
+def _routing(listener: Listener) -> list[str]:
     lines = [
         f"frontend {listener.id}",
-        f"bind {balancer.address}:{listener.port}",
+        f"bind unix@{listener.id}.sock mode 600",
         "http-request set-var(txn.act) str(-)",
     ]
     for index, rule in enumerate(listener.rules):
@@ -300,9 +330,7 @@ def _rule(listener: Listener, index: int, rule: Rule) -> list[str]:
         lines.append(f"http-request return status {action.status}{content} {chosen}")
     else:
         lines.append(f"http-request set-var(txn.act) str(redirect) {chosen}")
-        lines.append(
-            f"http-request return status {action.status} hdr Location {_location(action, listener)} {chosen}"
-        )
+        lines.append(f"http-request return status {action.status} hdr Location {_location(action, listener)} {chosen}")
     return lines
 
 
@@ -319,15 +347,13 @@ def condition_tests(condition: Condition) -> list[str]:
         case "host-header":
             return [f"req.hdr(host),field(1,:) -m reg -i {_quoted(_wildcards(value))}" for value in values]
         case "http-header":
-            return [
-                f"req.fhdr({_token(condition.header)}) -m reg -i {_quoted(_wildcards(value))}" for value in values
-            ]
+            return [f"req.fhdr({_token(condition.header)}) -m reg -i {_quoted(_wildcards(value))}" for value in values]
         case "http-request-method":
             return [f"method -m str {_token(value)}" for value in values]
         case "query-string":
             return [f"query -m reg -i {_quoted(_query_pattern(value))}" for value in values]
         case "source-ip":
-            return [f"src {_token(value)}" for value in values]
+            return [f"req.hdr_ip(x-forwarded-for,-1) {_token(value)}" for value in values]
         case other:
             raise ConfigurationError(f"a rule condition on {other} is not done by the embedded AWS")
 
@@ -367,9 +393,6 @@ def _location(action: Redirect, listener: Listener) -> str:
 def _forwarded_headers(listener: Listener) -> list[str]:
     root = "Root=1-%[var(txn.time)]-%[var(txn.id),field(5,-)]%[var(txn.id),field(1,-)]%[var(txn.id),field(2,-)]"
     return [
-        'http-request set-header X-Forwarded-For "%[req.fhdr(x-forwarded-for)], %[src]" '
-        "if { req.fhdr(x-forwarded-for) -m found }",
-        "http-request set-header X-Forwarded-For %[src] if !{ req.fhdr(x-forwarded-for) -m found }",
         "http-request set-header X-Forwarded-Proto http",
         f"http-request set-header X-Forwarded-Port {listener.port}",
         "http-request set-var(txn.id) uuid",

@@ -15,8 +15,8 @@ What is left out or differs:
 * Trimmed means, winsorized means, percentile ranks, IQM: refused by name.
 * Data are kept for three hours and then dropped; AWS rolls them up and keeps them for up to 15 months.
 * A percentile is the smallest value with at least that share of the samples at or below it (AWS doesn't document
-  its interpolation). Where more than 512 values fall into one second, values are grouped so that a percentile may be
-  off by half a percent; counts, sums, minima and maxima are always exact.
+  its interpolation). Where more than 2048 values fall into one second, near ones are grouped so that a percentile may
+  be off by one percent; counts, sums, minima and maxima are always exact.
 * The resolution is one second divided by the time scale, so that scaled periods have whole numbers of ticks.
 """
 
@@ -34,7 +34,7 @@ from dataclasses import dataclass, field
 RETENTION_S = 3 * 3600.0
 """How long a datum is kept."""
 
-_VALUES_PER_TICK = 512
+_VALUES_PER_TICK = 1024
 _GROUP_WIDTH = 0.01
 _PERCENTILE = re.compile(r"p(100(?:\.0*)?|\d{1,2}(?:\.\d{1,10})?)")
 _SIMPLE = ("SampleCount", "Average", "Sum", "Minimum", "Maximum")

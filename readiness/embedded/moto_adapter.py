@@ -227,7 +227,7 @@ class MotoServer:
         self.stop()
 
 
-class _QuietRequestHandler(MotoRequestHandler):  # type: ignore[misc]
+class _QuietRequestHandler(MotoRequestHandler):
     """Serves without writing a line per request."""
 
     # Headers and body are two writes; without this the second may wait for the client's delayed acknowledgement.
@@ -276,7 +276,7 @@ class _Call:
         return Response(serialized["body"], status=status, headers=dict(serialized["headers"]))
 
 
-class _Moto(DomainDispatcherApplication):  # type: ignore[misc]
+class _Moto(DomainDispatcherApplication):
     """moto's application, except that a service it does not have is an error and not a line on stdout."""
 
     def get_backend_for_host(self, host: str | None) -> Any:

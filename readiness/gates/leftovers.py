@@ -34,9 +34,7 @@ def observe(ctx: Context, settings: Settings) -> Observation:
 def look(clients: Clients, ledger: Ledger) -> Observation:
     """Ask for each thing that the ledger names, and for what carries the run's tag or name."""
     entries = ledger.entries()
-    stack = [
-        inventory.look_up(clients, entry.kind, entry.name) for entry in entries if entry.event == "resource"
-    ]
+    stack = [inventory.look_up(clients, entry.kind, entry.name) for entry in entries if entry.event == "resource"]
     made = _announced(clients, ledger)
     if not any(entry.kind == "stack" for entry in ledger.created()):
         return Observation(resources=tuple(made))

@@ -32,7 +32,7 @@ class Driver:
         self._order = order
         self._worker = worker
         self._recorder = recorder
-        self._choose = random.Random(f"{order.seed}/{worker}")  # noqa: S311 - reproducible on purpose
+        self._choose = random.Random(f"{order.seed}/{worker}")
         self._target = Target(order.target, order.workload.timeout.total_seconds())
         self._mix = Mix(order.workload, self._target.host_header, order.headers, self._choose)
         self._stopping = Event()

@@ -12,12 +12,14 @@ import select
 import socket as plain_socket
 import time
 from dataclasses import dataclass
+from typing import cast
 from urllib.parse import urlsplit
 
 import gevent
 import gevent.monkey
 import gevent.socket
 import gevent.ssl
+from geventhttpclient.connectionpool import ConnectionPool
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError, HTTPSocketPoolResponse
 
 from readiness.errors import ReadinessError
@@ -59,7 +61,10 @@ class Answer:
 
 
 class Target:
-    """The service under load: where it is, and the connections kept open to it."""
+    """The service under load: where it is, and the connections kept open to it.
+
+    To the parser it is a connection pool: it is given back each connection, or told to close it.
+    """
 
     def __init__(self, base_url: str, timeout_s: float) -> None:
         parts = urlsplit(base_url)
@@ -131,7 +136,9 @@ class Target:
         except BaseException:
             self.release_socket(connection)
             raise
-        response = HTTPSocketPoolResponse(connection, self, method=method, block_size=_BLOCK_BYTES)
+        response = HTTPSocketPoolResponse(
+            connection, cast(ConnectionPool, self), method=method, block_size=_BLOCK_BYTES
+        )
         return Answer(response.get_code(), response.read(), response)
 
     def _take(self) -> tuple[gevent.socket.socket, bool]:

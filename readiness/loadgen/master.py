@@ -1,4 +1,4 @@
-"""The master: lets no worker start before all are ready, merges what they report, prints it, and notices who is gone."""
+"""The master: starts the workers together, merges what they report, prints it, and notices who is gone."""
 
 from __future__ import annotations
 
@@ -303,7 +303,7 @@ class Master:
         assert self._runner is not None
         gevent.sleep(0.3)  # for the last words to get through
         self._runner.greenlet.kill(block=False)
-        self._runner.server.close(linger=200)
+        self._runner.server.close(linger=200)  # type: ignore[no-untyped-call]
 
     def _second(self) -> int:
         return int(time.time() - self._start_at)

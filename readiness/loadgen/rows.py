@@ -133,7 +133,7 @@ def tally_of(tallies: Tallies, second: int, scenario: str) -> Tally:
 
 
 def pack(tallies: Tallies) -> list[object]:
-    """Return tallies as plain lists, for a worker's message: quick to make, because a worker has better things to do."""
+    """Return tallies as plain lists, for a worker's message: quick to make, for its requests cannot wait."""
     return [
         [
             second,

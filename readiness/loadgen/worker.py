@@ -138,7 +138,7 @@ class Worker:
         assert self._runner is not None
         self._runner.greenlet.kill(block=False)
         with contextlib.suppress(Exception):
-            self._runner.client.close(linger=0)
+            self._runner.client.close(linger=0)  # type: ignore[no-untyped-call]
 
     # --- the drive ----------------------------------------------------------------------------------------------------
 

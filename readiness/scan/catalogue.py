@@ -35,6 +35,4 @@ def classified(rule: str, claim: str, link: str = "") -> Rule:
     known = catalogue().get(rule)
     if known is None:
         return Rule(id=rule, claim=claim, severity=None, family=None, link=link)
-    return Rule(
-        id=rule, claim=known.claim, severity=known.severity, family=known.family, why=known.why, link=link
-    )
+    return Rule(id=rule, claim=known.claim, severity=known.severity, family=known.family, why=known.why, link=link)

@@ -87,7 +87,9 @@ def _part(location: list[str]) -> str:
     if len(location) < 2:
         return WHOLE_TEMPLATE
     section, name = location[:2]
-    return f"{section}.{name}" if section in (OUTPUTS, PARAMETERS) else name if section == "Resources" else WHOLE_TEMPLATE
+    return (
+        f"{section}.{name}" if section in (OUTPUTS, PARAMETERS) else name if section == "Resources" else WHOLE_TEMPLATE
+    )
 
 
 def _ignore_directives(template: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 import time
 import traceback
@@ -83,7 +84,7 @@ def _notice_crashes(errors: list[str]) -> None:
         why = traceback.format_exc(limit=-1).strip().splitlines()[-1]
         errors.append(f"{self.id} crashed on {entity_name} ({entity_type}): {why}")
 
-    BaseCheck.log_check_error = note
+    BaseCheck.log_check_error = note  # type: ignore[method-assign]
 
 
 def _scan_resources(said: _Answer, own: Mapping[str, OwnCheck]) -> dict[str, dict[str, tuple[int, int]]]:
@@ -92,10 +93,11 @@ def _scan_resources(said: _Answer, own: Mapping[str, OwnCheck]) -> dict[str, dic
     from checkov.runner_filter import RunnerFilter
 
     details: dict[tuple[str, str, str], str] = {}
+    by_file = {f"/{os.path.relpath(path)}": template for path, template in said.templates.items()}  # as checkov says it
     for check in own.values():
-        _register(check, said.templates, details)
+        _register(check, by_file, details)
     runner = Runner()
-    report = runner.run(
+    report: Any = runner.run(
         root_folder=None, files=list(said.templates), runner_filter=RunnerFilter(framework=["cloudformation"])
     )
     seen: dict[str, set[str]] = {path: set() for path in said.templates}
@@ -106,11 +108,13 @@ def _scan_resources(said: _Answer, own: Mapping[str, OwnCheck]) -> dict[str, dic
         part = row.resource.rpartition(".")[2]
         seen[row.file_abs_path].add(part)
         check_id = row.check_id if row.check_id in own else f"{SCANNER}/{row.check_id}"
-        rule = _own_rule(own[check_id]) if check_id in own else classified(check_id, row.check_name, row.guideline or "")
+        rule = (
+            _own_rule(own[check_id]) if check_id in own else classified(check_id, row.check_name, row.guideline or "")
+        )
         result = CheckResult(row.check_result["result"].value.lower())
         detail = ""
         if result is CheckResult.FAILED:
-            detail = details.get((check_id, row.file_abs_path, part), "")
+            detail = details.get((check_id, template.name, part), "")
             correction = false_alarm(check_id, template.resources[part])
             if correction:
                 result, detail = CheckResult.PASSED, correction
@@ -133,7 +137,7 @@ def _scan_resources(said: _Answer, own: Mapping[str, OwnCheck]) -> dict[str, dic
     }
 
 
-def _register(check: OwnCheck, templates: Mapping[str, Template], details: dict[tuple[str, str, str], str]) -> None:
+def _register(check: OwnCheck, by_file: Mapping[str, Template], details: dict[tuple[str, str, str], str]) -> None:
     """Make one of our checks a check of checkov's. It looks at the template as it is written, not at checkov's copy."""
     from checkov.cloudformation.checks.resource.base_resource_check import BaseResourceCheck
     from checkov.common.models.enums import CheckCategories
@@ -143,17 +147,19 @@ def _register(check: OwnCheck, templates: Mapping[str, Template], details: dict[
     if not types:
         return
 
-    class Registered(BaseResourceCheck):  # type: ignore[misc]
+    class Registered(BaseResourceCheck):
+        def run(self, scanned_file: str, entity_configuration: Any, entity_name: str, *rest: Any, **more: Any) -> Any:
+            self.asked = scanned_file, entity_name
+            return super().run(scanned_file, entity_configuration, entity_name, *rest, **more)
+
         def scan_resource_conf(self, conf: Any) -> Any:
-            file, _, name = self.entity_path.rsplit(":", 2)[0].rpartition(":")[0], "", self.entity_path.rsplit(":", 1)[1]
-            path = next(path for path in templates if _relative(path) == file)
-            faults = list(check.faults(templates[path].resources[name]))
-            details[check.rule, path, name] = "; ".join(faults)
+            file, name = self.asked
+            template = by_file[file]
+            faults = "; ".join(check.faults(template.resources[name]))
+            details[check.rule, template.name, name] = faults
             return Said.FAILED if faults else Said.PASSED
 
-    Registered(
-        name=check.claim, id=check.rule, categories=[CheckCategories.CONVENTION], supported_resources=types
-    )
+    Registered(name=check.claim, id=check.rule, categories=[CheckCategories.CONVENTION], supported_resources=types)
 
 
 def _own_rule(check: OwnCheck) -> Rule:
@@ -208,7 +214,7 @@ def _scan_secrets(said: _Answer, lines: Mapping[str, Mapping[str, tuple[int, int
             number = row.file_line_range[0]
             places = lines.get(path, {}).items()
             part = next((name for name, (first, last) in places if first <= number <= last), WHOLE_TEMPLATE)
-            skipped = row.check_result["result"].value == "SKIPPED"
+            skipped = row in report.skipped_checks
             said.add(
                 classified(f"{SCANNER}/{row.check_id}", row.check_name),
                 template,

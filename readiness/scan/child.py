@@ -1,4 +1,4 @@
-"""The two ends of a scanner that runs in a process of its own: it reads an order on stdin, and writes its run to stdout.
+"""The two ends of a scanner in a process of its own: it reads an order on stdin and writes its run to stdout.
 
 Scanners take seconds to import, print what they like and may crash or hang; none of that reaches the harness.
 """
@@ -55,13 +55,13 @@ def ask(scanner: str, module: str, order: Order, deadline_s: float) -> ScannerRu
     with tempfile.TemporaryDirectory(prefix="readiness-scan-") as empty:
         search = [str(Path(readiness.__file__).resolve().parent.parent), os.environ.get("PYTHONPATH", "")]
         env = {
-            name: value for name, value in os.environ.items() if not name.startswith(("BC_", "CKV_", "CHECKOV_", "CFN_"))
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("BC_", "CKV_", "CHECKOV_", "CFN_"))
         } | {"PYTHONPATH": os.pathsep.join(filter(None, search)), "HOME": empty, "LOG_LEVEL": "ERROR", "TMPDIR": empty}
         argv = [sys.executable, "-m", module]
         try:
-            done = shell.run(
-                argv, deadline_s=deadline_s, cwd=Path(empty), env=env, stdin=_ORDER.dump_json(order)
-            )
+            done = shell.run(argv, deadline_s=deadline_s, cwd=Path(empty), env=env, stdin=_ORDER.dump_json(order))
             return _RUN.validate_json(done.stdout)
         except ToolError as error:
             why = str(error)

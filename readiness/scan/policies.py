@@ -41,7 +41,7 @@ _MATCHING_OPERATORS = ("stringequals", "stringlike", "arnequals", "arnlike")
 
 
 def identity_statements(part: Part) -> Iterator[Mapping[str, Any]]:
-    """Yield the Allow statements of what an identity may do: of a policy, and of policies inside a role, user, group."""
+    """Yield the Allow statements of what an identity may do: of a policy, or inside a role, user or group."""
     documents = [part.properties.get("PolicyDocument"), part.properties.get("InlinePolicy")]
     documents += [policy.get("PolicyDocument") for policy in tables(part.properties.get("Policies"))]
     for document in documents:

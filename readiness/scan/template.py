@@ -147,7 +147,7 @@ def find_templates(paths: Iterable[Path]) -> tuple[Path, ...]:
 
 
 def names(paths: Sequence[Path]) -> dict[str, Path]:
-    """Return a name for each template: its file name, or, where two share one, as much of its path as tells them apart."""
+    """Return a name for each template: its file name or, where two share one, as much of the path as it takes."""
     named: dict[str, Path] = {}
     for path in paths:
         parts = path.absolute().parts

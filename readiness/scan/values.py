@@ -149,5 +149,5 @@ def names_secret(name: str) -> bool:
 
 
 def holds_credential(text: str) -> bool:
-    """Say whether *text* holds something with the form of a credential: a key id, a private key, a URL with a password."""
+    """Say whether *text* holds what has the form of a credential: a key id, a private key, a URL with password."""
     return _CREDENTIAL.search(text) is not None

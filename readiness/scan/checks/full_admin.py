@@ -37,5 +37,5 @@ CHECK = OwnCheck(
     why="One stolen credential of the workload is the whole account.",
     mend="Name the actions and the resources; resource.grant_*(role) writes just those.",
     link="https://docs.aws.amazon.com/IAM/latest/UserGuide/best-practices.html#grant-least-privilege",
-    same_fault=("checkov/CKV_AWS_62", "checkov/CKV_AWS_63"),
+    same_fault=tuple(f"checkov/CKV_AWS_{number}" for number in (62, 63, 107, 108, 109, 110, 111)),
 )

@@ -35,7 +35,7 @@ CHECK = OwnCheck(
     family=ControlFamily.SECRETS,
     looks_at=("AWS::SecretsManager::Secret",),
     faults=faults,
-    why="Whoever reads the repository, the template or the stack has the secret; it cannot be rotated without a release.",
+    why="Whoever reads the repository, the template or the stack has the secret; rotating it takes a release.",
     mend="Let Secrets Manager make it: secretsmanager.Secret(..., generate_secret_string=SecretStringGenerator(...)).",
     link="https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-resource-secretsmanager-secret.html",
 )

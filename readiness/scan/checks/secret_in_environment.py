@@ -50,7 +50,7 @@ CHECK = OwnCheck(
     family=ControlFamily.SECRETS,
     looks_at=("AWS::ECS::TaskDefinition", "AWS::Lambda::Function", "AWS::CodeBuild::Project"),
     faults=faults,
-    why="Environment variables stand in clear in the template, the task definition, the console and every crash report.",
+    why="It stands in clear in the template, the task definition, the console and every crash report.",
     mend="Give it as a secret: secrets={'NAME': ecs.Secret.from_secrets_manager(secret)}.",
     link="https://docs.aws.amazon.com/AmazonECS/latest/developerguide/specifying-sensitive-data.html",
     same_fault=("checkov/CKV_AWS_45",),

@@ -20,7 +20,7 @@ def _images(part: Part) -> Iterator[tuple[str, str]]:
 
 
 def faults(part: Part) -> Iterator[str]:
-    """Yield each image that has no tag or the tag ``latest``; one that is wholly a reference is judged where it is set."""
+    """Yield each image without a tag or with tag ``latest``; what is wholly a reference is judged where it is set."""
     for who, image in _images(part):
         last = image.rsplit("/", 1)[-1]
         if "@" in last or last.startswith("${"):
@@ -37,7 +37,7 @@ CHECK = OwnCheck(
     family=ControlFamily.SUPPLY_CHAIN,
     looks_at=("AWS::ECS::TaskDefinition", "AWS::Lambda::Function"),
     faults=faults,
-    why="An image whose name can move is another image after the review: a restarted task runs code that nobody judged.",
+    why="A name that moves is another image after the review: a restarted task runs code that nobody judged.",
     mend="Name a version tag or, better, a digest: ContainerImage.from_registry('name@sha256:...').",
     link="https://docs.aws.amazon.com/AmazonECS/latest/developerguide/container-considerations.html",
 )

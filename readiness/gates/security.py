@@ -1,0 +1,56 @@
+"""Gate: do the templates hold a security fault? In four control families: IAM, secrets, encryption, network."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from readiness.gate import Context, Gate
+from readiness.model import ControlFamily, Duration, Judgement, Stage, record
+from readiness.scan import CHECKOV, scan
+from readiness.scan.findings import judge_security
+from readiness.scan.observed import Scan
+
+
+@record
+class Settings:
+    """The table ``[gates.settings.security]`` of the plan."""
+
+    required_families: tuple[ControlFamily, ...] = (
+        ControlFamily.IAM,
+        ControlFamily.SECRETS,
+        ControlFamily.ENCRYPTION,
+        ControlFamily.NETWORK,
+    )
+    """Controls of which something must have been examined."""
+    deadline: Duration = timedelta(minutes=5)
+    """After which the scanner is killed."""
+
+
+@record
+class Observation:
+    """What each rule of checkov, of its secret detectors and of our own checks said of each resource."""
+
+    scan: Scan
+
+
+def observe(ctx: Context, settings: Settings) -> Observation:
+    """Scan every template of the cloud assembly."""
+    ctx.narrate(f"checkov and our own checks look at {len(ctx.templates)} template(s)")
+    return Observation(scan=scan(ctx.templates, ctx.plan.aws.region, (CHECKOV,), settings.deadline))
+
+
+def judge(seen: Observation, settings: Settings) -> Judgement:
+    """Make a finding of what failed or was skipped, and a gap of each control that nobody looked at."""
+    return judge_security(seen.scan, (CHECKOV,), settings.required_families)
+
+
+GATE = Gate(
+    id="security",
+    question="Do the templates hold a security fault?",
+    stage=Stage.BEFORE_DEPLOY,
+    settings=Settings,
+    observation=Observation,
+    observe=observe,
+    judge=judge,
+    order=20,
+)

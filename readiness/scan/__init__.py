@@ -1,0 +1,69 @@
+"""Scan templates for faults, with no deployment and no plan: each scanner in a process of its own, side by side.
+
+``scan`` looks, ``readiness.scan.findings`` judges what it saw. A scanner that crashes, hangs, is missing or reads
+nothing is a blindness that the judgement names; its silence is never a clean result.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from readiness.scan.child import Order, ask
+from readiness.scan.observed import Scan, TemplateSeen
+from readiness.scan.template import NotATemplateError, Template, construct_path, find_templates, names, read_template
+
+__all__ = ["CFN_LINT", "CHECKOV", "SCANNERS", "NotATemplateError", "find_templates", "scan"]
+
+CFN_LINT: Final = "cfn-lint"
+CHECKOV: Final = "checkov"
+"""checkov's CloudFormation checks, its secret detectors, and our own checks, which it runs."""
+
+SCANNERS: Final = {CFN_LINT: "readiness.scan.cfn_lint", CHECKOV: "readiness.scan.checkov"}
+"""Scanner -> the module that scans when it is run."""
+
+DEFAULT_DEADLINE: Final = timedelta(minutes=5)
+
+
+def scan(
+    templates: Sequence[Path],
+    region: str,
+    scanners: Sequence[str] = tuple(SCANNERS),
+    deadline: timedelta = DEFAULT_DEADLINE,
+) -> Scan:
+    """Look at templates with every scanner at once. Nothing is raised for what cannot be read: it is in the result.
+
+    Args:
+        templates: Files, as ``find_templates`` returns them.
+        region: Where the stack would stand.
+        scanners: Which of ``SCANNERS`` to ask.
+        deadline: After which a scanner is killed.
+    """
+    started = time.monotonic()
+    read: list[Template] = []
+    unread: dict[str, str] = {}
+    for name, path in names(templates).items():
+        try:
+            read.append(read_template(path.absolute(), name))
+        except NotATemplateError as error:
+            unread[name] = error.message
+    order = Order(templates={template.name: str(template.path) for template in read}, region=region)
+    asked = scanners if read else ()
+    with ThreadPoolExecutor(max_workers=len(SCANNERS)) as pool:
+        runs = pool.map(lambda name: ask(name, SCANNERS[name], order, deadline.total_seconds()), asked)
+        answers = tuple(runs)
+    seen = tuple(_seen(template) for template in read)
+    return Scan(templates=seen, unread=unread, runs=answers, seconds=time.monotonic() - started)
+
+
+def _seen(template: Template) -> TemplateSeen:
+    return TemplateSeen(
+        name=template.name,
+        digest=template.digest,
+        resources={name: part.kind for name, part in template.resources.items()},
+        construct_paths={name: path for name, part in template.resources.items() if (path := construct_path(part))},
+    )

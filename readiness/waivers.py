@@ -1,0 +1,100 @@
+"""The waiver register: TOML -> waivers; every mistake names the file, the table and the key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from readiness.errors import PlanError
+from readiness.model import Finding, Waiver
+from readiness.plan import parse, read_toml
+
+DEFAULT_FILE = "waivers.toml"
+MAX_AGE = timedelta(days=90)
+
+TABLE = "waivers"
+"""The register is an array of tables: ``[[waivers]]``."""
+
+_HINT = "A waiver has rule, subject, reason, owner, approver (another person), ticket, created and expires."
+
+
+def load_waivers(path: Path, max_age: timedelta = MAX_AGE) -> tuple[Waiver, ...]:
+    """Read and check the register. One that expired is still read: it covers nothing, and is reported as unused.
+
+    Args:
+        path: The register; if there is no such file, nothing is waived.
+        max_age: The longest that a waiver may run from its creation to its expiry; the plan's ``max_waiver_age``.
+
+    Raises:
+        PlanError: it is no TOML, or an entry is incomplete, self-approved or runs too long.
+    """
+    if not path.exists():
+        return ()
+    file = str(path)
+    raw = read_toml(path)
+    for key in raw:
+        if key != TABLE:
+            raise PlanError(file, key, f"is no table of the register; each waiver is a [[{TABLE}]]", hint=_HINT)
+    entries = raw.get(TABLE, [])
+    if not isinstance(entries, list):
+        raise PlanError(file, TABLE, f"is one table; write [[{TABLE}]] with two brackets", hint=_HINT)
+    waivers = tuple(parse(Waiver, entry, file, f"{TABLE}[{index}]") for index, entry in enumerate(entries))
+    for index, waiver in enumerate(waivers):
+        _check(waiver, file, f"{TABLE}[{index}]", max_age)
+        _check_twin(waivers[:index], waiver, file, f"{TABLE}[{index}]")
+    return waivers
+
+
+def matches(waiver: Waiver, finding: Finding) -> bool:
+    """Say whether a waiver names a finding: its rule and its subject, each spelled out or as a glob."""
+    return _names(waiver.rule, finding.rule) and _names(waiver.subject, finding.subject)
+
+
+def _names(pattern: str, text: str) -> bool:
+    return pattern == text or fnmatchcase(text, pattern)
+
+
+def _check(waiver: Waiver, file: str, table: str, max_age: timedelta) -> None:
+    """Refuse what the types allow and the register does not."""
+    for key in ("rule", "subject", "owner", "approver"):
+        if not getattr(waiver, key).strip():
+            raise PlanError(file, f"{table}.{key}", "is empty", hint=_HINT)
+    if _person(waiver.owner) == _person(waiver.approver):
+        raise PlanError(
+            file,
+            f"{table}.approver",
+            f"{waiver.approver!r} is the owner: nobody approves their own waiver",
+            hint="Have it approved by somebody who does not own the fault.",
+        )
+    if "/" not in waiver.rule:
+        raise PlanError(
+            file,
+            f"{table}.rule",
+            f"{waiver.rule!r} names no scanner, so it would waive too much",
+            hint="Write the rule as the finding spells it: 'checkov/CKV_AWS_26', 'readiness/root-container'.",
+        )
+    if waiver.expires < waiver.created:
+        raise PlanError(file, f"{table}.expires", f"{waiver.expires} is before created, {waiver.created}")
+    if waiver.expires - waiver.created > max_age:
+        raise PlanError(
+            file,
+            f"{table}.expires",
+            f"runs {(waiver.expires - waiver.created).days} days; the plan allows {max_age.days}",
+            hint=f"Let it expire by {waiver.created + max_age}, or mend the fault.",
+        )
+
+
+def _check_twin(earlier: Sequence[Waiver], waiver: Waiver, file: str, table: str) -> None:
+    """Refuse a second waiver of the same thing: nobody could say which of the two is in force."""
+    for index, other in enumerate(earlier):
+        if (other.rule, other.subject) == (waiver.rule, waiver.subject):
+            raise PlanError(
+                file, f"{table}.subject", f"{waiver.rule} on {waiver.subject!r} is already {TABLE}[{index}]"
+            )
+
+
+def _person(name: str) -> str:
+    """Return a name as it is compared: without case or spacing."""
+    return " ".join(name.split()).casefold()

@@ -1,0 +1,68 @@
+"""Story: a good candidate is rehearsed from end to end, and its evidence can be trusted."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.embedded import harness
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("go")
+    return harness.run(harness.write_plan(folder), folder / "bundle")
+
+
+def test_every_required_gate_passes_and_the_exit_code_is_0(ended):
+    outcomes = {each["gate"]: each["outcome"] for each in ended.record["results"] if each["required"]}
+
+    assert outcomes == dict.fromkeys(ended.record["required"], "passed"), ended.stderr
+    assert ended.exit_code == 0
+
+
+def test_it_is_marked_as_emulated_and_is_no_go_for_production(ended):
+    assert ended.record["environment"] == "emulated"
+    assert ended.record["verdict"] == "NO-GO"
+    assert "Emulated" in (ended.bundle / "report.md").read_text()
+
+
+def test_the_thresholds_were_frozen_before_anything_was_made(ended):
+    events = harness.ledger_events(ended.run_id)
+
+    assert events[0]["event"] == "run-started"
+    assert events[0]["details"]["plan"] == ended.record["plan_digest"]
+
+
+def test_verify_confirms_the_bundle(ended):
+    done = harness.cli("verify", str(ended.bundle))
+
+    assert done.returncode == 0, done.stderr
+    assert "confirmed" in done.stdout
+
+
+def test_verify_refuses_the_bundle_after_one_byte_of_any_file_was_changed(ended, tmp_path):
+    files = [file for file in sorted(ended.bundle.rglob("*")) if file.is_file()]
+    assert len(files) > 8
+    copy = tmp_path / "copy"
+    shutil.copytree(ended.bundle, copy)
+    from readiness.errors import EvidenceError, PlanError
+    from readiness.verify import verify
+
+    for file in files:
+        target = copy / file.relative_to(ended.bundle)
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2 : len(data) // 2 + 1] = bytes([data[len(data) // 2] ^ 1]) if data else b"x"
+        target.write_bytes(data)
+        with pytest.raises((EvidenceError, PlanError)):
+            verify(copy)
+        target.write_bytes(file.read_bytes())
+    assert verify(copy).record.run_id == ended.run_id
+
+
+def test_nothing_is_left_of_it(ended):
+    assert ended.record["leftovers"] == []
+    assert ended.result("leftovers")["judgement"]["examined"] > 50
+    done = harness.cli("teardown", ended.run_id)
+    assert done.returncode == 0, done.stderr
