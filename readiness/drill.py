@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,10 +11,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from readiness import contract
+from readiness import contract, load_result
 from readiness.cloud import translated
 from readiness.errors import CloudError
 from readiness.ledger import Ledger
+from readiness.load_result import LoadResult
+from readiness.loadgen import rows
 from readiness.model import Clone, Instant, record
 
 Clients = Callable[[str], Any]
@@ -153,6 +156,32 @@ def live_target_group(elbv2: Any, clone: Clone) -> str:
         rules = elbv2.describe_rules(RuleArns=[clone.outputs[contract.Output.PRODUCTION_RULE_ARN]])["Rules"]
     groups = rules[0]["Actions"][0]["ForwardConfig"]["TargetGroups"]
     return str(max(groups, key=lambda group: group.get("Weight", 0))["TargetGroupArn"])
+
+
+# --- what the clients saw -------------------------------------------------------------------------------------------
+
+
+def slower_between(result: LoadResult, start: datetime, end: datetime, than: timedelta) -> int:
+    """Return how many requests that were due between two instants took longer than *than*, however they ended."""
+    whole = load_result.total(load_result.window(result.rows, load_result.seconds_between(result, start, end)))
+    return whole.latencies(rows.OUTCOMES).count_above(round(than.total_seconds() * 1e6))
+
+
+def failed_by_second(result: LoadResult, since: datetime) -> dict[str, int]:
+    """Return the failed requests of each second, counted from an instant; seconds without any are left out."""
+    first = math.floor((since - result.started_at).total_seconds())
+    return {
+        str(each.second - first): each.failed
+        for each in load_result.per_second(result)
+        if each.failed and each.second >= first
+    }
+
+
+def last_failure_at(result: LoadResult, since: datetime) -> datetime | None:
+    """Return the end of the last second at or after an instant in which a request failed."""
+    first = math.floor((since - result.started_at).total_seconds())
+    failed = [each.second for each in load_result.per_second(result) if each.failed and each.second >= first]
+    return result.started_at + timedelta(seconds=failed[-1] + 1) if failed else None
 
 
 # --- releases --------------------------------------------------------------------------------------------------------

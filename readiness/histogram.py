@@ -94,6 +94,11 @@ class Histogram:
                 return highest_value_of(bucket)
         raise ValueError(f"The counts add up to {seen}, not to {self.total}.")
 
+    def count_above(self, value_us: int) -> int:
+        """Return how many values were greater than *value_us*, up to the width of one bucket."""
+        last = bucket_of(min(value_us, HIGHEST_US))
+        return sum(count for bucket, count in self.counts.items() if bucket > last)
+
     def split(self) -> tuple[Histogram, Histogram]:
         """Return two histograms that merge to this one, each with about half of its buckets."""
         buckets = sorted(self.counts.items())

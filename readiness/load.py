@@ -62,7 +62,7 @@ __all__ = [
 ]
 
 _MAX_OVERRIDES = 8192
-"""Characters: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/APITaskOverride.html"""
+"""Characters: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskOverride.html"""
 _MAX_TASKS_PER_CALL = 10
 _POLL_S = 0.5
 _LOOK_AT_TASKS_EVERY_S = 2.0

@@ -22,11 +22,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from readiness.embedded import alarm_actions, composite_rule, metric_queries
+from readiness.embedded import composite_rule, metric_queries
 from readiness.embedded.alarm_actions import AlarmActions
 from readiness.embedded.alarms import (
-    COMPARISONS,
-    EXTRA_PERIODS,
     Alarm,
     AlarmBook,
     AlarmEvaluator,
@@ -35,15 +33,27 @@ from readiness.embedded.alarms import (
     pages,
     timestamp_text,
 )
-from readiness.embedded.metric_math import MetricMathError, Value
-from readiness.embedded.metric_queries import Query, QueryError, dimensions_of
+from readiness.embedded.cloudwatch_inputs import (
+    ACTION_KEYS,
+    ALARM_INPUTS_NOT_DONE,
+    Validated,
+    check_actions,
+    check_alarm,
+    configuration_of,
+    datum_of,
+    has_dimensions,
+    only_needed,
+    refuse,
+    time_range,
+    watched_queries,
+)
+from readiness.embedded.metric_math import Value
+from readiness.embedded.metric_queries import Query, dimensions_of
 from readiness.embedded.metrics import (
-    RETENTION_S,
     Datum,
     MetricKey,
     MetricStore,
     StatisticSet,
-    UnknownStatisticError,
     check_statistic,
 )
 from readiness.embedded.moto_adapter import Action, AwsError
@@ -51,22 +61,9 @@ from readiness.embedded.settings import ACCOUNT_ID, EmbeddedSettings
 
 __all__ = ["CloudWatch", "Datum", "StatisticSet"]
 
-_DAY_S = 86_400
 _MAX_DATAPOINTS = 100_800
 _MAX_STATISTICS_DATAPOINTS = 1_440
-_TREATMENTS: Final = ("breaching", "notBreaching", "ignore", "missing")
 _DASHBOARD_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
-_ALARM_INPUTS_NOT_DONE: Final = (
-    "ThresholdMetricId",
-    "EvaluationWindow",
-    "WarmUpConfiguration",
-    "EvaluationCriteria",
-    "EvaluationInterval",
-    "ActionConfiguration",
-    "ActionsSuppressor",
-    "ActionsSuppressorWaitPeriod",
-    "ActionsSuppressorExtensionPeriod",
-)
 _HISTORY_NAMES: Final = {"AlarmName": "alarmName", "OKActions": "okactions"}
 
 
@@ -169,14 +166,14 @@ class CloudWatch:
         namespace = params["Namespace"]
         if namespace.startswith("AWS/"):
             raise AwsError("InvalidParameterValue", f"The value {namespace} for parameter Namespace is invalid.")
-        _refuse(params, ("EntityMetricData",))
-        self.store.put([_datum(namespace, raw, self._clock()) for raw in params.get("MetricData", ())])
+        refuse(params, ("EntityMetricData",))
+        self.store.put([datum_of(namespace, raw, self._clock()) for raw in params.get("MetricData", ())])
         return {}
 
     def _get_metric_data(self, params: dict[str, Any]) -> Mapping[str, Any]:
         """https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html."""
-        start, end = _range(params)
-        with _Validated():
+        start, end = time_range(params)
+        with Validated():
             queries = metric_queries.parse_queries(params["MetricDataQueries"])
             metric_queries.check_computable(queries)
             results: list[dict[str, Any]] = []
@@ -202,7 +199,7 @@ class CloudWatch:
         first, last, period = self._grid(start, end, period_s)
         answers = metric_queries.compute(
             self.store,
-            _without_unneeded_expressions(query, needed),
+            only_needed(query, needed),
             start=first,
             end=last,
             period=period,
@@ -233,8 +230,8 @@ class CloudWatch:
         simple, extended = params.get("Statistics") or [], params.get("ExtendedStatistics") or []
         if not simple and not extended:
             raise AwsError("MissingParameter", "Either Statistics or ExtendedStatistics has to be given")
-        start, end = _range(params)
-        with _Validated():
+        start, end = time_range(params)
+        with Validated():
             for statistic in (*simple, *extended):
                 check_statistic(statistic)
             metric_queries.check_period(int(params["Period"]))
@@ -266,7 +263,7 @@ class CloudWatch:
             for key in self.store.metrics()
             if params.get("Namespace") in (None, key.namespace)
             and params.get("MetricName") in (None, key.name)
-            and _has_dimensions(key, params.get("Dimensions") or ())
+            and has_dimensions(key, params.get("Dimensions") or ())
         ]
         return _page("Metrics", found, 500, params.get("NextToken"))
 
@@ -274,17 +271,17 @@ class CloudWatch:
 
     def _put_metric_alarm(self, params: dict[str, Any]) -> Mapping[str, Any]:
         """https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html."""
-        _refuse(params, _ALARM_INPUTS_NOT_DONE)
-        _check_actions(params)
-        with _Validated():
-            queries, watched = _watched_queries(params)
-            _check_alarm(params, queries, self.store.time_scale)
+        refuse(params, ALARM_INPUTS_NOT_DONE)
+        check_actions(params)
+        with Validated():
+            queries, watched = watched_queries(params)
+            check_alarm(params, queries, self.store.time_scale)
         self._put_alarm(
             Alarm(
                 name=params["AlarmName"],
                 arn=self._alarm_arn(params["AlarmName"]),
                 kind="MetricAlarm",
-                configuration=_configuration(params),
+                configuration=configuration_of(params),
                 configured_at=self._clock(),
                 queries=tuple(queries),
                 watched=watched,
@@ -296,9 +293,9 @@ class CloudWatch:
 
     def _put_composite_alarm(self, params: dict[str, Any]) -> Mapping[str, Any]:
         """https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutCompositeAlarm.html."""
-        _refuse(params, _ALARM_INPUTS_NOT_DONE)
-        _check_actions(params)
-        with _Validated():
+        refuse(params, ALARM_INPUTS_NOT_DONE)
+        check_actions(params)
+        with Validated():
             rule = composite_rule.parse(params["AlarmRule"])
         with self.book.lock:
             unknown = [
@@ -313,7 +310,7 @@ class CloudWatch:
                 name=params["AlarmName"],
                 arn=self._alarm_arn(params["AlarmName"]),
                 kind="CompositeAlarm",
-                configuration=_configuration(params),
+                configuration=configuration_of(params),
                 configured_at=self._clock(),
                 rule=rule,
                 updated_at=self._clock(),
@@ -386,7 +383,7 @@ class CloudWatch:
             return rule is not None and alarm.name in rule.children
         if child := params.get("ParentsOfAlarmName"):
             return alarm.rule is not None and child in alarm.rule.children
-        every_action = [arn for key in _ACTION_KEYS for arn in alarm.configuration.get(key, ())]
+        every_action = [arn for key in ACTION_KEYS for arn in alarm.configuration.get(key, ())]
         prefix = params.get("ActionPrefix")
         return (
             (not params.get("AlarmNames") or alarm.name in params["AlarmNames"])
@@ -539,27 +536,6 @@ class CloudWatch:
         return self._tags.setdefault(arn, {})
 
 
-_ACTION_KEYS: Final = ("OKActions", "AlarmActions", "InsufficientDataActions")
-
-
-class _Validated:
-    """Turns what the pure parts refuse into the ValidationError of the API."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        refused = (QueryError, MetricMathError, UnknownStatisticError, composite_rule.AlarmRuleError)
-        if isinstance(error, refused):
-            raise AwsError("ValidationError", str(error)) from error
-
-
-def _refuse(params: Mapping[str, Any], names: Sequence[str]) -> None:
-    for name in names:
-        if params.get(name) is not None:
-            raise AwsError("NotImplemented", f"this parameter is not done by the embedded AWS: {name}")
-
-
 def _instant(epoch_s: float) -> datetime:
     return datetime.fromtimestamp(epoch_s, UTC)
 
@@ -574,159 +550,6 @@ def _page(key: str, items: Sequence[Any], size: int, token: str | None) -> dict[
     except ValueError as error:
         raise AwsError("InvalidNextToken", str(error)) from error
     return {key: page} | ({"NextToken": following} if following else {})
-
-
-def _range(params: Mapping[str, Any]) -> tuple[float, float]:
-    start, end = params["StartTime"].timestamp(), params["EndTime"].timestamp()
-    if start >= end:
-        raise AwsError("ValidationError", "The parameter StartTime must be less than the parameter EndTime.")
-    return start, end
-
-
-def _datum(namespace: str, raw: Mapping[str, Any], now: float) -> Datum:
-    name = raw["MetricName"]
-    at = raw["Timestamp"].timestamp() if raw.get("Timestamp") else now
-    if not now - 14 * _DAY_S <= at <= now + 2 * 3600:
-        raise AwsError(
-            "InvalidParameterValue", f"{name}: the time stamp must be at most two weeks old and two hours in the future"
-        )
-    values, counts, summary = _values(raw)
-    if not all(math.isfinite(number) for number in (*values, *counts)):
-        raise AwsError("InvalidParameterValue", f"{name}: NaN and infinity are not allowed as a value")
-    return Datum(
-        namespace=namespace,
-        name=name,
-        dimensions=dimensions_of(raw.get("Dimensions")),
-        timestamp=at,
-        unit=raw.get("Unit") or "None",
-        values=values,
-        counts=counts,
-        statistic_set=summary,
-    )
-
-
-def _values(raw: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...], StatisticSet | None]:
-    name = raw["MetricName"]
-    given = [key for key in ("Value", "Values", "StatisticValues") if raw.get(key) is not None]
-    if len(given) != 1:
-        raise AwsError(
-            "InvalidParameterCombination",
-            f"{name}: exactly one of Value, Values and StatisticValues has to be given, not {given or 'none'}",
-        )
-    if given == ["Value"]:
-        return (float(raw["Value"]),), (1.0,), None
-    if given == ["Values"]:
-        values = tuple(float(value) for value in raw["Values"])
-        counts = tuple(float(count) for count in raw.get("Counts") or [1.0] * len(values))
-        if not values or len(values) > 150 or len(values) != len(counts):
-            raise AwsError("InvalidParameterValue", f"{name}: 1 to 150 Values, and as many Counts, are allowed")
-        return values, counts, None
-    summary = raw["StatisticValues"]
-    return (
-        (),
-        (),
-        StatisticSet(
-            sample_count=float(summary["SampleCount"]),
-            total=float(summary["Sum"]),
-            minimum=float(summary["Minimum"]),
-            maximum=float(summary["Maximum"]),
-        ),
-    )
-
-
-def _has_dimensions(key: MetricKey, filters: Sequence[Mapping[str, str]]) -> bool:
-    dimensions = dict(key.dimensions)
-    return all(one["Name"] in dimensions and one.get("Value") in (None, dimensions[one["Name"]]) for one in filters)
-
-
-def _without_unneeded_expressions(query: Query, queries: Sequence[Query]) -> list[Query]:
-    """Keep what this query is computed from, so that another one's mistake can't spoil its answer."""
-    by_id = {one.id: one for one in queries}
-    needed: set[str] = set()
-
-    def need(one: Query) -> None:
-        needed.add(one.id)
-        if one.expression is not None:
-            for other in one.expression.ids:
-                need(by_id[other])
-            if one.expression.uses_all_metrics:
-                needed.update(other.id for other in queries if other.stat is not None)
-
-    need(query)
-    return [one for one in queries if one.id in needed]
-
-
-def _watched_queries(params: Mapping[str, Any]) -> tuple[list[Query], str]:
-    """Return the queries of an alarm, and the id of the one that is compared with the threshold.
-
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html: "One item in the Metrics
-    array is the expression that the alarm watches. You designate this expression by setting ReturnData to true".
-    """
-    if "Metrics" in params:
-        if mixed := [name for name in ("MetricName", "Namespace", "Period", "Statistic") if params.get(name)]:
-            raise AwsError("InvalidParameterCombination", f"Metrics can't be combined with {', '.join(mixed)}")
-        queries = metric_queries.parse_queries(params["Metrics"])
-        watched = [query for query in queries if query.returns_data]
-        if len(watched) != 1:
-            raise QueryError(f"exactly one of Metrics has to have ReturnData true, not {len(watched)}")
-        metric_queries.check_computable(queries)
-        return queries, watched[0].id
-    missing = [name for name in ("MetricName", "Namespace", "Period") if not params.get(name)]
-    statistic = params.get("ExtendedStatistic") or params.get("Statistic")
-    if missing or not statistic:
-        raise AwsError("MissingParameter", f"an alarm on one metric needs {', '.join([*missing, 'Statistic'])}")
-    raw = {
-        "Id": "m1",
-        "MetricStat": {
-            "Metric": {key: params[key] for key in ("Namespace", "MetricName", "Dimensions") if key in params},
-            "Period": params["Period"],
-            "Stat": statistic,
-            **({"Unit": params["Unit"]} if params.get("Unit") else {}),
-        },
-    }
-    return metric_queries.parse_queries([raw]), "m1"
-
-
-def _check_alarm(params: Mapping[str, Any], queries: Sequence[Query], time_scale: float) -> None:
-    """Check what doesn't depend on the kind of metric alarm."""
-    period_s, periods = metric_queries.common_period(queries), int(params["EvaluationPeriods"])
-    if period_s not in (10, 20, 30) and period_s % 60:
-        raise QueryError(f"period {period_s} of an alarm has to be 10, 20, 30 or a multiple of 60 seconds")
-    longest = 7 * _DAY_S if period_s >= 3600 else _DAY_S
-    if period_s * periods > longest:
-        raise QueryError(f"EvaluationPeriods * Period is {period_s * periods} s; at most {longest} s are allowed")
-    if (periods + EXTRA_PERIODS) * period_s / time_scale > RETENTION_S:
-        raise AwsError(
-            "NotImplemented",
-            f"an alarm over {periods} * {period_s} s is not done by the embedded AWS: data are kept for 3 hours",
-        )
-    to_alarm = params.get("DatapointsToAlarm")
-    if periods < 1 or (to_alarm is not None and not 1 <= int(to_alarm) <= periods):
-        raise QueryError(f"DatapointsToAlarm ({to_alarm}) has to be between 1 and EvaluationPeriods ({periods})")
-    if params["ComparisonOperator"] not in COMPARISONS:
-        raise AwsError(
-            "NotImplemented",
-            f"this comparison operator is not done by the embedded AWS: {params['ComparisonOperator']}",
-        )
-    if params.get("Threshold") is None:
-        raise AwsError("MissingParameter", "Threshold has to be given")
-    if params.get("TreatMissingData") not in (None, *_TREATMENTS):
-        raise QueryError(f"TreatMissingData {params['TreatMissingData']!r} has to be one of {', '.join(_TREATMENTS)}")
-    if params.get("EvaluateLowSampleCountPercentile") not in (None, "", "evaluate", "ignore"):
-        raise QueryError("EvaluateLowSampleCountPercentile has to be evaluate or ignore")
-
-
-def _check_actions(params: Mapping[str, Any]) -> None:
-    for key in _ACTION_KEYS:
-        for arn in params.get(key) or ():
-            if not alarm_actions.is_supported(arn):
-                raise AwsError("NotImplemented", f"this alarm action is not done by the embedded AWS: {arn} ({key})")
-
-
-def _configuration(params: Mapping[str, Any]) -> dict[str, Any]:
-    defaults = {"ActionsEnabled": True, "OKActions": [], "AlarmActions": [], "InsufficientDataActions": []}
-    given = {key: value for key, value in params.items() if key not in ("Tags", "AlarmName") and value is not None}
-    return defaults | given
 
 
 def _described(alarm: Alarm) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import binascii
 import json
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +25,7 @@ from readiness.embedded.processes import own_loopback_address
 MAX_BODY_BYTES: Final = 1024 * 1024
 """Largest request body, and largest JSON answer, of a Lambda target."""
 
+_ASK_AGAIN_S = 5.0
 _HOP_BY_HOP: Final = frozenset(
     {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 )
@@ -112,7 +114,7 @@ class FunctionServer:
     Args:
         function_arn: The function.
         invoke: Invokes it with an event and returns its answer; raises if it fails.
-        find_target_group: Returns the target group's ARN; asked once, with the first request.
+        find_target_group: Returns the target group's ARN, or an empty string; asked until it knows one.
     """
 
     def __init__(self, function_arn: str, invoke: Invoke, find_target_group: Callable[[str], str]) -> None:
@@ -120,6 +122,7 @@ class FunctionServer:
         self._invoke = invoke
         self._find_target_group = find_target_group
         self._target_group = ""
+        self._ask_again_at = 0.0
         self._told: set[str] = set()
         self._lock = threading.Lock()
         self._server = _Server((own_loopback_address(), 0), self)
@@ -157,10 +160,12 @@ class FunctionServer:
             print(told, file=sys.stderr)  # noqa: T201
 
     def target_group(self) -> str:
-        """Return the target group's ARN; an empty string while the function is in none."""
-        if not self._target_group:
+        """Return the target group's ARN; an empty string while the function is in none (asked again after a while)."""
+        if not self._target_group and time.monotonic() >= self._ask_again_at:
             with self._lock:
-                self._target_group = self._target_group or self._find_target_group(self.function_arn)
+                if not self._target_group and time.monotonic() >= self._ask_again_at:
+                    self._target_group = self._find_target_group(self.function_arn)
+                    self._ask_again_at = time.monotonic() + _ASK_AGAIN_S
         return self._target_group
 
 

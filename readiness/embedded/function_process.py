@@ -31,11 +31,13 @@ class FunctionError(Exception):
 
     Attributes:
         payload: The JSON document that AWS answers Invoke with in that case.
+        log_tail: What the invocation printed, if that was asked for and is known.
     """
 
-    def __init__(self, payload: dict[str, Any]) -> None:
+    def __init__(self, payload: dict[str, Any], log_tail: str = "") -> None:
         super().__init__(f"{payload.get('errorType')}: {payload.get('errorMessage')}")
         self.payload = payload
+        self.log_tail = log_tail
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ class FunctionProcess:
         finally:
             self._finish(request_id)
         if "failure" in reply:
-            raise FunctionError(reply["failure"])
+            raise FunctionError(reply["failure"], reply.get("tail", ""))
         return Answer(reply["result"], reply.get("tail", ""))
 
     def retire(self, *, at_once: bool = False) -> None:

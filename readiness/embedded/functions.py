@@ -281,13 +281,16 @@ class Functions:
             threading.Thread(target=self._invoke_unattended, args=arguments, name="function-event", daemon=True).start()
             return {"StatusCode": 202}
         answered: dict[str, Any] = {"StatusCode": 200, "ExecutedVersion": running.code.version}
+        with_tail = params.get("LogType") == "Tail"
         try:
-            answer = self._invoke(reference, event, qualifier, with_tail=params.get("LogType") == "Tail")
+            answer = self._invoke(reference, event, qualifier, with_tail=with_tail)
+            payload, tail = answer.result, answer.log_tail
         except FunctionError as error:
-            return answered | {"FunctionError": "Unhandled", "Payload": json.dumps(error.payload).encode()}
-        if params.get("LogType") == "Tail":
-            answered["LogResult"] = _encoded_tail(answer.log_tail)
-        return answered | {"Payload": json.dumps(answer.result).encode()}
+            answered["FunctionError"] = "Unhandled"
+            payload, tail = error.payload, error.log_tail
+        if with_tail:
+            answered["LogResult"] = _encoded_tail(tail)
+        return answered | {"Payload": json.dumps(payload).encode()}
 
     def _invoke_unattended(self, reference: str, event: Any, qualifier: str | None) -> None:
         try:

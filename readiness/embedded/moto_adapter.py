@@ -35,12 +35,14 @@ from moto.core.request import Request, determine_request_protocol
 from moto.core.routing import get_service_router
 from moto.core.serialize import DefaultAttributePicker, get_serializer_class
 from moto.core.utils import get_service_model
+from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.moto_server.werkzeug_app import (
     BackendRequest,
     DomainDispatcherApplication,
     MotoRequestHandler,
     create_backend_app,
 )
+from moto.s3.models import FakeBucket
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.test import run_wsgi_app
@@ -137,6 +139,30 @@ def backend(service: str) -> Any:
     package = _MOTO_PACKAGES.get(service, service.replace("-", ""))
     by_region = get_backend(package)[ACCOUNT_ID]  # type: ignore[call-overload]
     return by_region[_region] if _region in by_region else by_region["aws"]
+
+
+def tag_bucket(name: str, tags: Mapping[str, str]) -> None:
+    """Set a bucket's tags, those of CloudFormation included, which the S3 API takes from no caller (on AWS neither)."""
+    buckets = backend("s3")
+    buckets.put_bucket_tagging(name, dict(tags))
+
+
+def _permission_of_unconditional_statements(bucket: FakeBucket, action: str, resource: str) -> Any:
+    """Judge a bucket policy by its statements that have no condition.
+
+    moto ignores conditions, so the usual "deny what comes without TLS" would deny everything, and nobody could even
+    take the policy away again. Requests on loopback stand for requests over TLS.
+    """
+    if bucket.policy is None:
+        return PermissionResult.NEUTRAL
+    policy = json.loads(bucket.policy)
+    statements = policy.get("Statement", [])
+    statements = statements if isinstance(statements, list) else [statements]
+    policy["Statement"] = [statement for statement in statements if not statement.get("Condition")]
+    return IAMPolicy(json.dumps(policy)).is_action_permitted(action, resource)
+
+
+FakeBucket.get_permission = _permission_of_unconditional_statements
 
 
 def call_moto(service: str, operation: str, params: Mapping[str, Any]) -> dict[str, Any]:

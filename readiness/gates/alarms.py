@@ -8,7 +8,6 @@ way from the alarm to the inbox is shown, and nothing is claimed of the alarm's 
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -16,6 +15,7 @@ from readiness import contract, drill, staging
 from readiness.cloud import translated
 from readiness.gate import Context, Gate
 from readiness.load import Fleet
+from readiness.load_result import requests_between
 from readiness.model import AlarmDrill, Duration, Finding, Gap, Instant, Judgement, Measurement, Severity, Stage, record
 
 
@@ -39,6 +39,8 @@ class Drilled:
     fault_requests: int = 0
     """Requests that met the fault, as the fleet saw them."""
     requests: int = 0
+    problems: tuple[str, ...] = ()
+    """Why the fleet saw less than everything."""
     alarm_at: Instant | None = None
     alarm_received_at: Instant | None = None
     removed_at: Instant | None = None
@@ -73,13 +75,11 @@ def observe(ctx: Context, settings: Settings) -> Observation:
 def _fault(ctx: Context, settings: Settings, each: AlarmDrill, alarm: str, inbox: drill.Inbox) -> Drilled:
     """Breach the alarm's own metric by the fault target, under load that carries the drill header."""
     plan = ctx.plan.drills.alarms
-    cloudwatch, elbv2 = ctx.clients("cloudwatch"), ctx.clients("elbv2")
+    elbv2 = ctx.clients("elbv2")
     kind = contract.DRILL_ERROR if each.method == "fault-errors" else contract.DRILL_SLOW
     fleet = Fleet(ctx.clients, ctx.clone, ctx.plan, ctx.ledger, ctx.narrate)
-    with ExitStack() as stack:
-        load = stack.enter_context(
-            fleet.drive(rate_per_s=plan.rate_per_s, headers={contract.DRILL_HEADER: kind}, until_stopped=True)
-        )
+    headers = {contract.DRILL_HEADER: kind}
+    with fleet.drive(rate_per_s=plan.rate_per_s, headers=headers, until_stopped=True) as load:
         before = _settle(ctx, alarm, inbox, settings.settle)
         injected_at = drill.now()
         with drill.fault_target(elbv2, ctx.clone, each.fault_percent, ctx.ledger):
@@ -87,20 +87,17 @@ def _fault(ctx: Context, settings: Settings, each: AlarmDrill, alarm: str, inbox
         removed_at = drill.now()
         ok_at, ok_received_at = _await(ctx, inbox, alarm, "OK", removed_at, plan.max_clear)
         result = load.stop()
-    requests = result.requests_between(injected_at, removed_at)
-    met = (
-        result.failed_between(injected_at, removed_at)
-        if each.method == "fault-errors"
-        else result.slower_between(injected_at, removed_at, plan.fault_delay * 0.9)
-    )
+    requests, failed = requests_between(result, injected_at, removed_at)
+    slow = drill.slower_between(result, injected_at, removed_at, plan.fault_delay * 0.9)
     return Drilled(
         objective=each.objective,
         alarm=alarm,
         method=each.method,
         state_before=before,
         injected_at=injected_at,
-        fault_requests=met,
+        fault_requests=failed if each.method == "fault-errors" else slow,
         requests=requests,
+        problems=result.problems,
         alarm_at=alarm_at,
         alarm_received_at=received_at,
         removed_at=removed_at,
@@ -191,6 +188,8 @@ def _blindness(each: Drilled) -> Gap | None:
     if each.method != "set-state" and not each.fault_requests:
         why = f"none of {each.requests} requests met the fault, so it never took effect"
         return Gap(what=f"alarm {each.objective}", why=why)
+    if each.problems:
+        return Gap(what=f"the load of the drill of {each.objective}", why="; ".join(each.problems))
     return None
 
 

@@ -14,6 +14,7 @@ from readiness.cloud import translated
 from readiness.drill import Release, ServiceState
 from readiness.gate import Context, Gate
 from readiness.load import Fleet
+from readiness.load_result import requests_between
 from readiness.model import Duration, Finding, Gap, Instant, Judgement, Measurement, Ratio, Severity, Stage, record
 
 
@@ -43,13 +44,15 @@ class Observation:
     bad_task_definition: str
     injected_at: Instant
     release: Release | None
-    recovered_at: Instant | None
-    """The first instant from which no request failed until the load was stopped."""
+    last_failure_at: Instant | None
+    """The end of the last second, after the order, in which a request failed."""
     steady: Window
     during: Window
     again: Window
     failed_by_second: dict[str, int]
     """Second since the bad release was ordered -> failed requests; seconds without any are left out."""
+    problems: tuple[str, ...]
+    """Why the fleet saw less than everything."""
     max_detect: Duration
     max_recover: Duration
     max_failed_ratio: Ratio
@@ -78,11 +81,10 @@ def observe(ctx: Context, settings: Settings) -> Observation:
     finally:
         drill.deregister(ecs, bad)
     stopped = drill.now()
-    last_failure = result.last_failure_at()
-    failed = {str(second): number for second, number in result.failed_by_second(injected_at, stopped).items() if number}
 
     def window(begin: datetime, end: datetime) -> Window:
-        return Window(requests=result.requests_between(begin, end), failed=result.failed_between(begin, end))
+        requests, failed = requests_between(result, begin, end)
+        return Window(requests=requests, failed=failed)
 
     return Observation(
         before=before,
@@ -90,11 +92,12 @@ def observe(ctx: Context, settings: Settings) -> Observation:
         bad_task_definition=bad,
         injected_at=injected_at,
         release=release,
-        recovered_at=max(injected_at, last_failure) if last_failure else injected_at,
+        last_failure_at=drill.last_failure_at(result, injected_at),
         steady=window(begun, injected_at),
         during=window(injected_at, ended),
         again=window(ended, stopped),
-        failed_by_second=failed,
+        failed_by_second=drill.failed_by_second(result, injected_at),
+        problems=result.problems,
         max_detect=plan.max_detect,
         max_recover=plan.max_recover,
         max_failed_ratio=plan.max_failed_ratio,
@@ -167,6 +170,7 @@ def _blindness(seen: Observation, settings: Settings) -> list[Gap]:
         gaps.append(Gap(what="a steady state to begin with", why=why))
     if not seen.again.requests:
         gaps.append(Gap(what="the steady state after the rollback", why="no request was made"))
+    gaps += [Gap(what="the load of the drill", why=problem) for problem in seen.problems]
     if not _took_effect(seen):
         why = f"none of {seen.during.requests} requests failed and no task did, so the bad release never took effect"
         gaps.append(Gap(what="the bad release", why=why))
@@ -230,7 +234,7 @@ def _measurements(seen: Observation) -> list[Measurement]:
     instants = (
         ("order to detection", release.rollback_started_at if release else None, seen.max_detect),
         ("order to rolled back", release.finished_at if release else None, None),
-        ("order to last failed request", seen.recovered_at if seen.during.failed else None, seen.max_recover),
+        ("order to last failed request", seen.last_failure_at, seen.max_recover),
     )
     found += [
         Measurement(

@@ -175,10 +175,10 @@ def _residual(record: Record) -> str:
             + _table(("rule", "subject", "reason", "owner", "approver", "until"), rows)
         )
     if record.unused_waivers:
-        rows = [(f"`{w.rule}`", f"`{w.subject}`", w.owner, str(w.expires)) for w in record.unused_waivers]
+        idle = [(f"`{w.rule}`", f"`{w.subject}`", w.owner, str(w.expires)) for w in record.unused_waivers]
         parts.append(
             "## Waivers that waive nothing\n\nExpired, or for a fault that is gone: delete them.\n\n"
-            + _table(("rule", "subject", "owner", "expires"), rows)
+            + _table(("rule", "subject", "owner", "expires"), idle)
         )
     return "\n\n".join(parts)
 

@@ -155,8 +155,8 @@ def test_percentiles_and_expressions_come_through_the_api(aws: Parts) -> None:
         MetricDataQueries=queries, StartTime=at - timedelta(minutes=5), EndTime=at + timedelta(minutes=1)
     )
     assert {one["Id"]: one["Values"] for one in answer["MetricDataResults"]} == {"p": [99.0], "e": [0.99]}
+    queries[0]["MetricStat"]["Stat"] = "tm99"
     with pytest.raises(ClientError, match="tm99"):
-        queries[0]["MetricStat"]["Stat"] = "tm99"
         cloudwatch.get_metric_data(MetricDataQueries=queries, StartTime=at - timedelta(minutes=5), EndTime=at)
 
 

@@ -80,8 +80,6 @@ class Resource:
     """The property that names the resource. If a template sets it, the resource can't be replaced under that name."""
     TAGGED: ClassVar[bool] = False
     """Whether the resource carries the stack's tags."""
-    DELETION_POLICY: ClassVar[str] = "Delete"
-    """What becomes of the resource if the template does not say."""
 
     def __init__(
         self,
@@ -94,6 +92,14 @@ class Resource:
         self.properties = properties
         self.physical_id = physical_id
         self.attributes: dict[str, Any] = dict(attributes or {})
+
+    @classmethod
+    def default_deletion_policy(cls, properties: Properties) -> str:
+        """Return what becomes of the resource if the template does not say.
+
+        https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-deletionpolicy.html
+        """
+        return "Delete"
 
     def create(self) -> None:
         """Make the resource; set ``physical_id`` and ``attributes``."""
@@ -139,9 +145,13 @@ class Resource:
         value = self.properties.get(name, default)
         return value.lower() == "true" if isinstance(value, str) else bool(value)
 
-    def call(self, operation: str, service: str | None = None, **params: Any) -> dict[str, Any]:
+    def call(self, operation: str, /, **params: Any) -> dict[str, Any]:
         """Call an API operation (as ``CreateTopic``) with parameters fitted to its model; None is left out."""
-        client = self.context.clients(service or self.SERVICE)
+        return self.call_other(self.SERVICE, operation, **params)
+
+    def call_other(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
+        """Call an operation of another service than the type's own."""
+        client = self.context.clients(service)
         fitted = fit(client, operation, {key: value for key, value in params.items() if value is not None})
         answer: dict[str, Any] = getattr(client, xform_name(operation))(**fitted)
         return answer

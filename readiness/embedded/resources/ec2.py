@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/AWS_EC2.h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from readiness.embedded.resources.base import Resource, ResourceError, key_values, policy_text, words
@@ -149,7 +149,9 @@ class SubnetRouteTableAssociation(_Ec2Resource):
 
     def create(self) -> None:
         """Associate."""
-        answer = self.call("AssociateRouteTable", RouteTableId=self.need("RouteTableId"), SubnetId=self.need("SubnetId"))
+        answer = self.call(
+            "AssociateRouteTable", RouteTableId=self.need("RouteTableId"), SubnetId=self.need("SubnetId")
+        )
         self._became(answer["AssociationId"])
 
     def update(self, changed: frozenset[str], before: Resource) -> None:
@@ -323,9 +325,9 @@ class FlowLog(_Ec2Resource):
 _RULE = "CidrIp CidrIpv6 Description FromPort GroupId IpProtocol ToPort"
 
 
-def _permission(rule: Mapping[str, Any], peer_group: str) -> dict[str, Any]:
-    """Return a rule of a template as the APIs take it."""
-    known = words(_RULE + f" GroupName {peer_group}GroupId {peer_group}PrefixListId")
+def _permission(rule: Mapping[str, Any], peer: str) -> dict[str, Any]:
+    """Return a rule of a template as the APIs take it; ``peer`` is ``Source`` or ``Destination``."""
+    known = words(_RULE + f" {peer}SecurityGroupId {peer}PrefixListId")
     if unknown := sorted(set(rule) - known):
         raise ResourceError(f"property of a security group rule is not done by the embedded AWS: {', '.join(unknown)}")
     described = {"Description": rule["Description"]} if "Description" in rule else {}
@@ -333,8 +335,8 @@ def _permission(rule: Mapping[str, Any], peer_group: str) -> dict[str, Any]:
     peers = (
         ("CidrIp", "IpRanges", "CidrIp"),
         ("CidrIpv6", "Ipv6Ranges", "CidrIpv6"),
-        (f"{peer_group}GroupId", "UserIdGroupPairs", "GroupId"),
-        (f"{peer_group}PrefixListId", "PrefixListIds", "PrefixListId"),
+        (f"{peer}SecurityGroupId", "UserIdGroupPairs", "GroupId"),
+        (f"{peer}PrefixListId", "PrefixListIds", "PrefixListId"),
     )
     for key, member, name in peers:
         if key in rule:
@@ -385,8 +387,8 @@ class SecurityGroup(_Ec2Resource):
         return rules
 
     def _change(self, direction: str, old: Iterable[Mapping[str, Any]], new: Iterable[Mapping[str, Any]]) -> None:
-        peer_group = "Source" if direction == "Ingress" else "Destination"
-        before, after = ([_permission(rule, peer_group) for rule in rules] for rules in (old, new))
+        peer = "Source" if direction == "Ingress" else "Destination"
+        before, after = ([_permission(rule, peer) for rule in rules] for rules in (old, new))
         if gone := [rule for rule in before if rule not in after]:
             self.call(f"RevokeSecurityGroup{direction}", GroupId=self.id, IpPermissions=gone)
         if added := [rule for rule in after if rule not in before]:
@@ -395,7 +397,7 @@ class SecurityGroup(_Ec2Resource):
 
 class _SecurityGroupRule(_Ec2Resource):
     DIRECTION: ClassVar[str] = ""
-    PEER_GROUP: ClassVar[str] = ""
+    PEER: ClassVar[str] = ""
 
     def create(self) -> None:
         answer = self._call("Authorize")
@@ -412,7 +414,7 @@ class _SecurityGroupRule(_Ec2Resource):
         return self.call(
             f"{verb}SecurityGroup{self.DIRECTION}",
             GroupId=self.need("GroupId"),
-            IpPermissions=[_permission(self.properties, self.PEER_GROUP)],
+            IpPermissions=[_permission(self.properties, self.PEER)],
         )
 
 
@@ -422,10 +424,7 @@ class SecurityGroupIngress(_SecurityGroupRule):
     TYPE = "AWS::EC2::SecurityGroupIngress"
     PROPERTIES = words(_RULE + " SourceSecurityGroupId SourcePrefixListId")
     DIRECTION = "Ingress"
-    PEER_GROUP = "Source"
-
-    def _call(self, verb: str) -> dict[str, Any]:
-        return _with_short_key(self, "SourceSecurityGroupId", "SourceGroupId", lambda: _SecurityGroupRule._call(self, verb))
+    PEER = "Source"
 
 
 class SecurityGroupEgress(_SecurityGroupRule):
@@ -434,7 +433,7 @@ class SecurityGroupEgress(_SecurityGroupRule):
     TYPE = "AWS::EC2::SecurityGroupEgress"
     PROPERTIES = words(_RULE + " DestinationSecurityGroupId DestinationPrefixListId")
     DIRECTION = "Egress"
-    PEER_GROUP = "Destination"
+    PEER = "Destination"
 
 
 class VpcEndpoint(_Ec2Resource):
@@ -442,7 +441,8 @@ class VpcEndpoint(_Ec2Resource):
 
     TYPE = "AWS::EC2::VPCEndpoint"
     PROPERTIES = words(
-        "PolicyDocument PrivateDnsEnabled RouteTableIds SecurityGroupIds ServiceName SubnetIds VpcEndpointType VpcId Tags"
+        "PolicyDocument PrivateDnsEnabled RouteTableIds SecurityGroupIds ServiceName SubnetIds VpcEndpointType VpcId "
+        "Tags"
     )
     IN_PLACE = words("PolicyDocument PrivateDnsEnabled RouteTableIds SecurityGroupIds SubnetIds Tags")
     TAGGED = True
@@ -484,3 +484,22 @@ class VpcEndpoint(_Ec2Resource):
     def delete(self) -> None:
         """Delete the endpoint."""
         self.call("DeleteVpcEndpoints", VpcEndpointIds=[self.id])
+
+
+ENTRIES: tuple[type[Resource], ...] = (
+    ElasticIp,
+    FlowLog,
+    InternetGateway,
+    NatGateway,
+    Route,
+    RouteTable,
+    SecurityGroup,
+    SecurityGroupEgress,
+    SecurityGroupIngress,
+    Subnet,
+    SubnetRouteTableAssociation,
+    Vpc,
+    VpcEndpoint,
+    VpcGatewayAttachment,
+)
+"""The types of this file."""

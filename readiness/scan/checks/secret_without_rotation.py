@@ -11,7 +11,7 @@ from readiness.scan.values import references
 
 
 def _rotated(part: Part) -> set[str]:
-    """Return the secrets that a schedule of the template rotates, directly or through their attachment to a database."""
+    """Return the secrets that a schedule of the template rotates, directly or through an attachment to a database."""
     attached = {
         each.name: {name for name, _ in references(each.properties.get("SecretId"))}
         for each in part.template.of_kind("AWS::SecretsManager::SecretTargetAttachment")
