@@ -14,13 +14,13 @@ from typing import Any, NoReturn
 
 from pydantic import TypeAdapter
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
 import readiness
 from readiness import decide, evidence, gates, report
 from readiness.decide import ExitCode
 from readiness.errors import PlanError, ReadinessError, TeardownError
-from readiness.model import Plan, Record
+from readiness.model import Disposed, GateResult, Plan, Record
 from readiness.narrator import Narrator
 from readiness.plan import DEFAULT_FILE, digest, load_plan
 
@@ -245,29 +245,31 @@ def _scan(arguments: argparse.Namespace) -> int:
 
     outcome, results, scanned = review(Path.cwd(), arguments.plan, arguments.waivers, tuple(arguments.templates))
     if arguments.json:
-        from readiness.model import GateResult
-
         print(TypeAdapter(tuple[GateResult, ...]).dump_json(results, indent=1).decode())
     else:
         _print_findings(results, scanned)
     return {"passed": ExitCode.GO, "failed": ExitCode.NO_GO}.get(outcome, ExitCode.NO_RELIABLE_VERDICT)
 
 
-def _print_findings(results: Sequence[Any], scanned: Sequence[Path]) -> None:
-    console = Console()
-    table = Table("severity", "rule", "subject", "what is wrong", "disposition", title="Findings", title_justify="left")
-    found = sorted((each for result in results for each in result.findings), key=lambda e: e.finding.severity.rank)
-    for each in found:
+def _print_findings(results: Sequence[GateResult], scanned: Sequence[Path]) -> None:
+    """Print the findings, worst first, each rule once with all its subjects: a table would not fit a terminal."""
+    console = Console(highlight=False, soft_wrap=True)
+    by_rule: dict[tuple[int, str, str], list[Disposed]] = {}
+    for each in (each for result in results for each in result.findings):
         finding = each.finding
-        table.add_row(finding.severity, finding.rule, finding.subject, finding.message, each.disposition)
-    if found:
-        console.print(table)
+        by_rule.setdefault((finding.severity.rank, finding.rule, finding.message), []).append(each)
+    for (_, rule, message), disposed in sorted(by_rule.items()):
+        finding = disposed[0].finding
+        console.print(f"[bold]{finding.severity:8}[/bold] {escape(rule)}: {escape(message)}")
+        for each in disposed:
+            waiver = each.waiver
+            why = f" until {waiver.expires}, by {waiver.approver}: {waiver.reason}" if waiver else ""
+            console.print(escape(f"         {each.disposition:6} {each.finding.subject}{why}"))
     for result in results:
         for gap in result.judgement.gaps:
-            console.print(f"gap: {gap.what}: {gap.why}", markup=False)
-        examined = result.judgement.examined
-        console.print(f"{result.gate}: {result.outcome} ({examined} examined)", markup=False, highlight=False)
-    console.print(f"{len(scanned)} templates scanned", highlight=False)
+            console.print(escape(f"gap: {gap.what}: {gap.why}"))
+        console.print(escape(f"{result.gate}: {result.outcome} ({result.judgement.examined} examined)"))
+    console.print(f"{len(scanned)} template{'s' if len(scanned) != 1 else ''} scanned")
 
 
 def _teardown(arguments: argparse.Namespace) -> int:

@@ -44,7 +44,12 @@ class ExitCode(IntEnum):
 
 def covers(waiver: Waiver, finding: Finding) -> bool:
     """Say whether *waiver* names *finding*: rule and subject, each exact or as a glob."""
-    return fnmatchcase(finding.rule, waiver.rule) and fnmatchcase(finding.subject, waiver.subject)
+    return _names(waiver.rule, finding.rule) and _names(waiver.subject, finding.subject)
+
+
+def _names(pattern: str, text: str) -> bool:
+    """Say whether *pattern* is *text* to the letter (which may hold brackets), or matches it as a glob."""
+    return pattern == text or fnmatchcase(text, pattern)
 
 
 def dispose(findings: Iterable[Finding], waivers: Iterable[Waiver], on: date) -> tuple[Disposed, ...]:
@@ -128,12 +133,20 @@ def verdict(
     signatures: Sequence[Signature],
     environment: Environment,
     interrupted: bool = False,
+    troubles: Sequence[str] = (),
 ) -> tuple[Outcome, Verdict, tuple[str, ...]]:
-    """Return the outcome of the required gates, the verdict, and each reason why it is not GO."""
+    """Return the outcome of the run, the verdict, and each reason why it is not GO.
+
+    The outcome is the worst of the required gates'; a run that was interrupted, or whose harness stumbled
+    (*troubles*), is at best inconclusive.
+    """
     reached, reasons = required_outcome(results, required)
     if interrupted:
         reached = worst((reached, Outcome.INCONCLUSIVE))
         reasons += ("the run was interrupted",)
+    if troubles:
+        reached = worst((reached, Outcome.INCONCLUSIVE))
+        reasons = (*troubles, *reasons)
     blocked = list(reasons)
     blocked += missing_signatures(owners, signatures)
     if environment is Environment.EMULATED:

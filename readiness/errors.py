@@ -34,6 +34,10 @@ class PlanError(ReadinessError):
         self.key = key
 
 
+class UsageError(ReadinessError):
+    """The command line asks for something that there is not."""
+
+
 class ToolError(ReadinessError):
     """A program that we ran failed, or said something unreadable."""
 

@@ -98,13 +98,24 @@ def read_json(root: Path, path: str, kind: type[T]) -> T:
     """
     file = root / _inside(path)
     try:
-        return TypeAdapter(kind).validate_json(file.read_bytes())
+        data = file.read_bytes()
     except OSError as error:
         raise EvidenceError(f"{file} cannot be read: {error.strerror}.") from error
+    return from_json(kind, data, str(file))
+
+
+def from_json(kind: type[T], data: bytes, what: str) -> T:
+    """Return the record that *data* spells; *what* names it in an error.
+
+    Raises:
+        EvidenceError: it is not a *kind*.
+    """
+    try:
+        return TypeAdapter(kind).validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise EvidenceError(f"{file} is not what was written: {where}: {first['msg']}.") from error
+        words = [".".join(str(part) for part in first["loc"]), first["msg"]]
+        raise EvidenceError(f"{what} is no {kind.__name__}: {': '.join(filter(None, words))}.") from error
 
 
 def read_record(root: Path) -> Record:
@@ -134,7 +145,7 @@ def check_manifest(root: Path) -> int:
     if actual == written:
         return len(json.loads(actual)["files"])
     try:
-        expected: dict[str, str] = json.loads(written)["files"]
+        expected = dict[str, str](json.loads(written)["files"])
     except (ValueError, KeyError, TypeError) as error:
         raise EvidenceError(f"{root / MANIFEST} was altered: it is no manifest.") from error
     found: dict[str, str] = json.loads(actual)["files"]

@@ -1,4 +1,8 @@
-"""Ctrl-C and SIGTERM: the first ends the run in an orderly way; during the teardown it takes a second to give up."""
+"""Ctrl-C and SIGTERM: the first ends the run in an orderly way; once the teardown is under way it takes two to give up.
+
+The teardown is under way inside of ``tearing_down``, and from the first signal on: whoever presses Ctrl-C twice must
+not leave a clone behind.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +18,16 @@ class Interrupted(BaseException):
 
 
 class Signals:
-    """What the process does with SIGINT and SIGTERM while a run is under way."""
+    """What the process does with SIGINT and SIGTERM while a run is under way.
+
+    Attributes:
+        interrupted: Whether a signal has ended the run.
+        gave_up: Whether one has cut the teardown off.
+    """
 
     def __init__(self) -> None:
+        self.interrupted = False
+        self.gave_up = False
         self._depth = 0
         self._warned = False
         self._warn: Callable[[str], None] = lambda _: None
@@ -45,8 +56,11 @@ class Signals:
             self._depth -= 1
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._depth and not self._warned:
+        under_way = self._depth > 0 or self.interrupted
+        if under_way and not self._warned:
             self._warned = True
             self._warn("The teardown is under way. Interrupt once more to give up and leave things behind.")
             return
+        self.interrupted = True
+        self.gave_up = under_way
         raise Interrupted(signal.Signals(number).name)

@@ -44,7 +44,7 @@ class Ledger:
         line = json.dumps({"at": at, "event": event, "kind": kind, "name": name, "details": details})
         try:
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+                file.write(self._mend() + line + "\n")
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
@@ -53,14 +53,27 @@ class Ledger:
                 hint="Nothing is made that could not be found again. Free the disk and run again.",
             ) from error
 
+    def _mend(self) -> str:
+        """Return what ends a line that a crash cut short, so that the next is not glued to it."""
+        whole = self.path.read_bytes()
+        return "\n" if whole and not whole.endswith(b"\n") else ""
+
     def about_to_create(self, kind: str, name: str, **details: str) -> None:
         """Say what is about to be made, before it is made."""
         self.note("about-to-create", kind=kind, name=name, **details)
 
     def entries(self) -> tuple[Entry, ...]:
-        """Return every whole line; a line that a crash cut short is the last, and names an act that never began."""
+        """Return every whole line; one that a crash cut short names an act that never began.
+
+        Raises:
+            EvidenceError: the ledger cannot be read.
+        """
+        try:
+            text = self.path.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise EvidenceError(f"The ledger {self.path} cannot be read: {error.strerror}.") from error
         entries = []
-        for line in self.path.read_text(encoding="utf-8").splitlines():
+        for line in text.splitlines():
             try:
                 raw = json.loads(line)
                 entries.append(Entry(**(raw | {"at": datetime.fromisoformat(raw["at"])})))

@@ -45,7 +45,10 @@ def parse_duration(text: object) -> object:
     parts = _DURATION_PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"{text!r} is no duration; write it as '30s', '5m', '1h30m', '250ms'")
-    return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
+    try:
+        return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
+    except OverflowError:
+        raise ValueError(f"{text!r} is longer than any run") from None
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), Field(ge=timedelta(0))]
@@ -625,6 +628,8 @@ class Record:
     required: tuple[str, ...]
     unused_waivers: tuple[Waiver, ...]
     interrupted: bool
+    troubles: tuple[str, ...]
+    """What the harness itself stumbled over. With any there is no reliable verdict."""
     outcome: Outcome
     verdict: Verdict
     reasons: tuple[str, ...]

@@ -15,6 +15,7 @@ from readiness.model import (
     ErrorObjective,
     LatencyObjective,
     Plan,
+    Severity,
     ThroughputObjective,
     UnhealthyHostsObjective,
 )
@@ -67,6 +68,9 @@ def _plan_error(error: ValidationError, file: str, prefix: str) -> PlanError:
             "missing_keyword_only_argument": "is required and missing",
             "unexpected_keyword_argument": "is not a key of the plan",
             "extra_forbidden": "is not a key of the plan",
+            "union_tag_not_found": "has no `kind`, which says what it is",
+            "union_tag_invalid": f"kind {fault.get('ctx', {}).get('tag')!r} is none of "
+            f"{fault.get('ctx', {}).get('expected_tags')}",
         }.get(fault["type"], fault["msg"].removeprefix("Value error, "))
         lines.append((_key(prefix, fault["loc"]), words))
     key, words = lines[0]
@@ -111,6 +115,19 @@ def _check(plan: Plan, file: str) -> None:
     _check_drills(plan, file)
     if not plan.owners:
         raise PlanError(file, "owners", "names nobody: every decision needs an owner")
+    dropped = [severity for severity in (Severity.CRITICAL, Severity.HIGH) if severity not in plan.blocking_severities]
+    if dropped:
+        raise PlanError(
+            file,
+            "blocking_severities",
+            f"leaves out {dropped[0]}: a gate would pass whatever it found",
+            hint="A plan may add severities; a single fault is accepted by a waiver.",
+        )
+    _check_secrets(plan, file)
+    _check_sizes(plan, file)
+
+
+def _check_secrets(plan: Plan, file: str) -> None:
     known = set(plan.service.secrets)
     for variable, source in plan.fleet.secrets.items():
         if source not in known:
@@ -122,6 +139,30 @@ def _check(plan: Plan, file: str) -> None:
         if needed is None:
             table = source.split("-")[0]
             raise PlanError(file, f"service.secrets.{variable}", f"is {source!r}, but the plan has no [{table}]")
+        if source not in _SECRET_SOURCES and not source.startswith("arn:"):
+            raise PlanError(
+                file,
+                f"service.secrets.{variable}",
+                f"is {source!r}, which refers to no secret",
+                hint=f"Write {', '.join(_SECRET_SOURCES)}, or the ARN of a secret.",
+            )
+
+
+_SECRET_SOURCES = ("generate", "database-password", "cache-token")
+
+
+def _check_sizes(plan: Plan, file: str) -> None:
+    """Refuse bounds that are the wrong way round: AWS would, half-way through a deployment."""
+    if plan.service.max_count < plan.service.desired_count:
+        raise PlanError(file, "service.max_count", "is below service.desired_count")
+    if plan.database is not None and plan.database.max_acu < plan.database.min_acu:
+        raise PlanError(file, "database.max_acu", "is below database.min_acu")
+    for index, objective in enumerate(plan.objectives):
+        alarm = getattr(objective, "alarm", None)
+        if alarm is not None and alarm.datapoints_to_alarm > alarm.evaluation_periods:
+            raise PlanError(
+                file, f"objectives[{index}].alarm.datapoints_to_alarm", "is above evaluation_periods: it could not fire"
+            )
 
 
 def _check_objectives(plan: Plan, file: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import readiness
 from readiness import decide, evidence, gates, plan, report, staging, waivers
 from readiness.cloud import Connection, Target, connect
-from readiness.errors import PlanError, ReadinessError, TeardownError
+from readiness.errors import EvidenceError, PlanError, ReadinessError, TeardownError, UsageError
 from readiness.gate import Context, Gate
 from readiness.ledger import FILE as LEDGER_FILE
 from readiness.ledger import Ledger
@@ -97,6 +97,7 @@ def run(request: Request, narrator: Narrator) -> tuple[Record, Path]:
 
     Raises:
         PlanError: the plan or the waivers are invalid; nothing was started.
+        UsageError: a gate was asked for that does not exist; nothing was started.
     """
     this = freeze(request, narrator)
     narrator.say(f"Run {this.id}: {this.plan.service.name} on {request.target}; evidence in {this.bundle.root}")
@@ -104,8 +105,11 @@ def run(request: Request, narrator: Narrator) -> tuple[Record, Path]:
         with this.signals.caught(narrator.warn):
             observe_everything(this)
     except Interrupted:
-        this.interrupted = True
-        narrator.warn("Interrupted; everything was torn down.")
+        if this.signals.gave_up:
+            this.leftovers.append(f"what run {this.id} had made (its teardown was given up)")
+            narrator.warn(f"The teardown was given up; `readiness teardown {this.id}` finishes it.")
+        else:
+            narrator.warn("Interrupted, and torn down.")
     except TeardownError as error:
         this.leftovers.extend(error.leftovers)
         this.troubles.append(str(error))
@@ -119,6 +123,7 @@ def run(request: Request, narrator: Narrator) -> tuple[Record, Path]:
         this.bundle.write("traceback.txt", traceback.format_exc().encode())
         this.troubles.append(f"The harness failed: {error!r}; see artifacts/traceback.txt")
         narrator.warn(this.troubles[-1])
+    this.interrupted = this.signals.interrupted
     return conclude(this), this.bundle.root
 
 
@@ -127,6 +132,7 @@ def freeze(request: Request, narrator: Narrator) -> Run:
     frozen = plan.load_plan(request.plan_file)
     register = waivers.load_waivers(request.waivers_file, max_age=frozen.max_waiver_age)
     check_gates(frozen, request)
+    refuse_used_folder(request.evidence)
     started_at = datetime.now(UTC)
     run_id = f"{started_at:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     folder = request.repository / RUNS / run_id
@@ -160,6 +166,15 @@ def freeze(request: Request, narrator: Narrator) -> Run:
     )
 
 
+def refuse_used_folder(folder: Path | None) -> None:
+    """Refuse to mix a run's evidence with what a folder holds already."""
+    if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise EvidenceError(
+            f"{folder} is not an empty folder, so it would not hold this run's evidence alone.",
+            hint="Name a new folder with --evidence.",
+        )
+
+
 def check_gates(frozen: Plan, request: Request) -> None:
     """Refuse gates that do not exist and settings that a gate does not have, before anything is started."""
     known = {gate.id: gate for gate in gates.all_gates()}
@@ -173,9 +188,14 @@ def check_gates(frozen: Plan, request: Request) -> None:
         if gate_id not in known:
             raise PlanError(file, f"gates.settings.{gate_id}", "there is no such gate; `readiness gates` lists them")
         settings_of(known[gate_id], frozen, file)
+    for index, item in enumerate(frozen.checklist):
+        if item.gate is not None and item.gate not in known:
+            raise PlanError(
+                file, f"checklist[{index}].gate", f"there is no gate {item.gate!r}; `readiness gates` lists them"
+            )
     for gate_id in request.only:
         if gate_id not in known:
-            raise PlanError("--only", gate_id, "there is no such gate; `readiness gates` lists them")
+            raise UsageError(f"--only: there is no gate {gate_id!r}.", hint="`readiness gates` lists them.")
 
 
 def settings_of(gate: Gate[Any, Any], frozen: Plan, file: str) -> Any:
@@ -293,13 +313,22 @@ def attempt(this: Run, gate: Gate[Any, Any], context: Context) -> GateResult:
     try:
         observation = gate.observe(context, settings)
         path = this.bundle.put_json(f"observations/{gate.id}.json", gate.observation, observation)
-        judgement = gate.judge(evidence.read_json(this.bundle.root, path, gate.observation), settings)
+        judgement = checked(gate.judge(evidence.read_json(this.bundle.root, path, gate.observation), settings))
     except ReadinessError as error:
         judgement = blind(gate, str(error))
     except Exception as error:  # noqa: BLE001 - a bug must not end the run: it is a gap, with its traceback kept
         kept = this.bundle.write(f"tracebacks/{gate.id}.txt", traceback.format_exc().encode())
         judgement = blind(gate, f"the harness failed: {error!r}; see {kept}")
     return result_of(this.plan, this.waivers, gate, judgement, path, begun, datetime.now(UTC), this.started_at)
+
+
+def checked(judgement: Judgement) -> Judgement:
+    """Return a judgement as the record will hold it.
+
+    Raises:
+        EvidenceError: it does not survive being written, as a figure that is not a number does not.
+    """
+    return evidence.from_json(Judgement, evidence.to_json(Judgement, judgement), "the judgement")
 
 
 def blind(gate: Gate[Any, Any], why: str) -> Judgement:
@@ -342,6 +371,7 @@ def conclude(this: Run) -> Record:
         signatures=(),
         environment=this.environment,
         interrupted=this.interrupted,
+        troubles=this.troubles,
     )
     record = Record(
         run_id=this.id,
@@ -360,9 +390,10 @@ def conclude(this: Run) -> Record:
         required=this.plan.gates.required,
         unused_waivers=decide.unused(this.waivers, this.results),
         interrupted=this.interrupted,
+        troubles=tuple(this.troubles),
         outcome=reached,
         verdict=verdict,
-        reasons=(*this.troubles, *reasons),
+        reasons=reasons,
     )
     this.bundle.put_json(evidence.RECORD, Record, record)
     this.bundle.put(evidence.REPORT, report.markdown(record, this.plan).encode())

@@ -116,12 +116,10 @@ class Notifications(Construct):
                 principals=[sns_service],
                 actions=["kms:Decrypt", "kms:GenerateDataKey*"],
                 resources=["*"],
-                # The topic needs the key, so the key can't name the topic; but topics of this stack begin with its name.
+                # The topic needs the key, so the key can't name it; but topics of this stack begin with its name.
                 conditions={
                     "ArnLike": {
-                        "aws:SourceArn": (
-                            f"arn:{Aws.PARTITION}:sns:{Aws.REGION}:{Aws.ACCOUNT_ID}:{Aws.STACK_NAME}-*"
-                        )
+                        "aws:SourceArn": (f"arn:{Aws.PARTITION}:sns:{Aws.REGION}:{Aws.ACCOUNT_ID}:{Aws.STACK_NAME}-*")
                     }
                 },
             )
@@ -183,9 +181,9 @@ class Alarms(Construct):
     ) -> cloudwatch.Alarm:
         """Return the alarm of *objective*, which tells the topic of every change of state.
 
-        Missing data is left missing: silence then shows as INSUFFICIENT_DATA, which the harness counts as a gap. Were it
-        BREACHING, the first deployment, to which nobody has sent a request yet, would take itself back through its own
-        deployment alarms; were it NOT_BREACHING, silence would look like health.
+        Missing data is left missing: silence then shows as INSUFFICIENT_DATA, which the harness counts as a gap. Were
+        it BREACHING, the first deployment, to which nobody has sent a request yet, would take itself back through its
+        own deployment alarms; were it NOT_BREACHING, silence would look like health.
         """
         watch = _watch(objective, _period(objective.id, settings), balancer)
         alarm = cloudwatch.Alarm(
@@ -224,8 +222,8 @@ def _watch(objective: AlarmedObjective, period: Duration, balancer: Balancer) ->
         return _unhealthy_hosts(objective, period, balancer)
     if objective.scenario is not None:
         raise ValueError(
-            f"objective {objective.id}: has an alarm and a scenario ({objective.scenario}); the load balancer's metrics "
-            "can't tell scenarios apart. Take the alarm to an objective over all requests."
+            f"objective {objective.id}: has an alarm and a scenario ({objective.scenario}); the load balancer's "
+            "metrics can't tell scenarios apart. Take the alarm to an objective over all requests."
         )
     if isinstance(objective, LatencyObjective):
         return _latency(objective, period, balancer)
@@ -246,19 +244,23 @@ def _latency(objective: LatencyObjective, period: Duration, balancer: Balancer) 
 def _errors(objective: ErrorObjective, period: Duration, balancer: Balancer) -> _Watch:
     """Watch the ratio of 5xx answers, the service's and the load balancer's own.
 
-    Counts of errors that nobody made are filled with 0. The count of requests is not: no request means no datapoint.
-    Requests that the load balancer turned away for want of a target are errors but not in RequestCount, so the
-    denominator is never less than the errors: an outage of everything is a ratio of 1, not a division by nothing.
+    A count of errors that nobody made is filled with 0, and a period without requests is 0 / 0, which is no datapoint.
+    RequestCount leaves out the requests that found no target to go to, so the errors are what they are divided by when
+    they are more: an outage of everything is a ratio of 1, not a division by nothing.
     https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
     """
-    errors = "(FILL(target5xx, 0) + FILL(balancer5xx, 0))"
-    ratio = cloudwatch.MathExpression(
-        expression=f"{errors} / IF(FILL(requests, 0) > {errors}, FILL(requests, 0), {errors})",
+    errors = cloudwatch.MathExpression(
+        expression="FILL(target5xx, 0) + FILL(balancer5xx, 0)",
         using_metrics={
             "target5xx": _metric("HTTPCode_Target_5XX_Count", "Sum", period, balancer),
             "balancer5xx": _metric("HTTPCode_ELB_5XX_Count", "Sum", period, balancer),
-            "requests": _metric("RequestCount", "Sum", period, balancer),
         },
+        period=period,
+    )
+    ratio = cloudwatch.MathExpression(
+        expression="errors / MAX([requests, errors])",
+        using_metrics={"errors": errors, "requests": _metric("RequestCount", "Sum", period, balancer)},
         label="Error ratio",
         period=period,
     )
@@ -388,9 +390,7 @@ class SyntheticProbe(Construct):
             # Synthetics takes no generated name; the run id keeps those of several clones apart.
             canary_name=name,
             runtime=synthetics.Runtime(probe.runtime, synthetics.RuntimeFamily.NODEJS),
-            test=synthetics.Test.custom(
-                code=synthetics.Code.from_inline(_PROBE_SCRIPT), handler="index.handler"
-            ),
+            test=synthetics.Test.custom(code=synthetics.Code.from_inline(_PROBE_SCRIPT), handler="index.handler"),
             schedule=synthetics.Schedule.rate(Duration.seconds(probe.every.total_seconds())),
             environment_variables={"PROBE_URL": url},
             artifacts_bucket_location=synthetics.ArtifactsBucketLocation(bucket=self.bucket),

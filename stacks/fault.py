@@ -83,9 +83,7 @@ class Fault(Construct):
             principal="elasticloadbalancing.amazonaws.com",
             # The target group registers the function as it is created and needs the permission before: its own ARN
             # can't be named here without a circle.
-            source_arn=(
-                f"arn:{Aws.PARTITION}:elasticloadbalancing:{Aws.REGION}:{Aws.ACCOUNT_ID}:targetgroup/*"
-            ),
+            source_arn=(f"arn:{Aws.PARTITION}:elasticloadbalancing:{Aws.REGION}:{Aws.ACCOUNT_ID}:targetgroup/*"),
         )
         self.target_group = elb.CfnTargetGroup(
             self,

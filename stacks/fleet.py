@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from aws_cdk import IgnoreMode, RemovalPolicy
+from aws_cdk import Aws, IgnoreMode, RemovalPolicy
 from aws_cdk import aws_ecr_assets as assets
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_logs as logs
@@ -63,15 +63,19 @@ class Fleet(Construct):
         *,
         ports: tuple[int, ...],
     ) -> ecs.FargateTaskDefinition:
-        definition = ecs.FargateTaskDefinition(self, construct_id, cpu=plan.cpu, memory_limit_mib=plan.memory_mib)
+        definition = ecs.FargateTaskDefinition(
+            self,
+            construct_id,
+            family=f"{Aws.STACK_NAME}-fleet-{construct_id.lower()}",
+            cpu=plan.cpu,
+            memory_limit_mib=plan.memory_mib,
+        )
         definition.add_container(
             contract.FLEET_CONTAINER,
             image=image,
             secrets=dict(secrets),
             readonly_root_filesystem=True,
             port_mappings=[ecs.PortMapping(container_port=port) for port in ports],
-            logging=ecs.LogDrivers.aws_logs(
-                stream_prefix=contract.FLEET_LOG_STREAM_PREFIX, log_group=self.log_group
-            ),
+            logging=ecs.LogDrivers.aws_logs(stream_prefix=contract.FLEET_LOG_STREAM_PREFIX, log_group=self.log_group),
         )
         return definition

@@ -44,6 +44,11 @@ class Network(Construct):
         self.probe = self._group("Probe", "Synthetic probe: reached by nobody") if plan.probe else None
         self._allow(plan)
 
+    @property
+    def private_subnets(self) -> list[ec2.ISubnet]:
+        """The subnets of the tasks and of the load balancer."""
+        return self.vpc.select_subnets(subnet_type=self.private.subnet_type).subnets
+
     def _own_vpc(self) -> ec2.IVpc:
         """Return a VPC whose zones are resolved when it is deployed, so that no account is asked at synthesis."""
         vpc = ec2.Vpc(
@@ -55,7 +60,9 @@ class Network(Construct):
             # function and its log group behind.
             restrict_default_security_group=False,
             subnet_configuration=[
-                ec2.SubnetConfiguration(name="Public", subnet_type=ec2.SubnetType.PUBLIC, map_public_ip_on_launch=False),
+                ec2.SubnetConfiguration(
+                    name="Public", subnet_type=ec2.SubnetType.PUBLIC, map_public_ip_on_launch=False
+                ),
                 ec2.SubnetConfiguration(name="Private", subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
                 ec2.SubnetConfiguration(name="Isolated", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED),
             ],

@@ -104,6 +104,7 @@ class ReadinessStack(Stack):
             wired_environment=environment,
             stores=stores,
             deployment_alarms=self.alarms.for_deployments,
+            wait_for=[store for store in (self.database, self.cache) if store],
         )
         self.fleet = Fleet(self, "Fleet", plan=plan.fleet, service_secrets=self.service.secrets)
         self._probe(plan, identity)
@@ -160,7 +161,7 @@ class ReadinessStack(Stack):
     def _outputs(self, identity: Identity) -> None:
         """Write every key of ``contract.Output``: it is all that the harness knows of the clone."""
         balancer, fleet = self.balancer, self.fleet
-        subnets = self.network.vpc.select_subnets(subnet_type=self.network.private.subnet_type).subnet_ids
+        subnets = [subnet.subnet_id for subnet in self.network.private_subnets]
         outputs = {
             Output.RUN_ID: identity.run_id,
             Output.EXPIRES_AT: identity.expires_at.isoformat(),

@@ -20,8 +20,8 @@ class Reaper(Construct):
     created without a role can't be reaped: CloudFormation would act with this role's own rights, which do not reach.
     https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DeleteStack.html
 
-    The schedule goes with the stack that it deletes. The scheduler's ``ActionAfterCompletion`` would say the same a second
-    time, but CloudFormation's schema has no such property and refuses a template that names it.
+    The schedule goes with the stack that it deletes. The scheduler's ``ActionAfterCompletion`` would say the same a
+    second time, but CloudFormation's schema has no such property and refuses a template that names it.
 
     Attributes:
         schedule: The schedule.

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import cast
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Aws, Duration, RemovalPolicy
 from aws_cdk import aws_applicationautoscaling as scaling
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elb
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_secretsmanager as secretsmanager
-from constructs import Construct
+from constructs import Construct, IDependable
 
 from readiness import contract
 from readiness.model import Plan
@@ -123,20 +123,26 @@ class Service(Construct):
         wired_environment: Mapping[str, str],
         stores: Mapping[str, ecs.Secret],
         deployment_alarms: Sequence[cloudwatch.IAlarm],
+        wait_for: Sequence[IDependable],
     ) -> None:
         """Build it.
 
         Args:
+            scope: The stack.
+            construct_id: Its name in the stack.
             plan: The plan.
             network: Where it stands.
             balancer: What stands in front of it.
             wired_environment: Addresses of its stores; a variable that the plan gives outranks them.
             stores: ``database-password`` and ``cache-token`` -> the secret that they mean.
             deployment_alarms: Each of them takes a deployment back when it fires.
+            wait_for: What has to stand before the first task starts.
         """
         super().__init__(scope, construct_id)
         # Container Insights stays off: it writes to a log group that ECS makes by itself and that outlives the stack.
-        self.cluster = ecs.Cluster(self, "Cluster", vpc=network.vpc, container_insights_v2=ecs.ContainerInsights.DISABLED)
+        self.cluster = ecs.Cluster(
+            self, "Cluster", vpc=network.vpc, container_insights_v2=ecs.ContainerInsights.DISABLED
+        )
         self.log_group = logs.LogGroup(
             self, "Logs", retention=logs.RetentionDays.ONE_WEEK, removal_policy=RemovalPolicy.DESTROY
         )
@@ -155,7 +161,10 @@ class Service(Construct):
             ),
         )
         target.attach_to_application_target_group(balancer.primary)
-        self.service.node.add_dependency(balancer.production_rule)
+        # Without its permissions, its stores or a way to its image, a task fails, and the circuit breaker counts it.
+        role = task_definition.obtain_execution_role()
+        ways_out = [subnet.internet_connectivity_established for subnet in network.private_subnets]
+        self.service.node.add_dependency(balancer.production_rule, role, *ways_out, *wait_for)
         self._scale(plan.service, balancer)
 
     def _secret(self, variable: str, source: str, stores: Mapping[str, ecs.Secret]) -> ecs.Secret:
@@ -183,7 +192,14 @@ class Service(Construct):
         return ecs.Secret.from_secrets_manager(existing)
 
     def _task_definition(self, plan: ServicePlan, environment: Mapping[str, str]) -> ecs.FargateTaskDefinition:
-        definition = ecs.FargateTaskDefinition(self, "TaskDefinition", cpu=plan.cpu, memory_limit_mib=plan.memory_mib)
+        definition = ecs.FargateTaskDefinition(
+            self,
+            "TaskDefinition",
+            # CDK's own name for the family would be the same in every clone.
+            family=f"{Aws.STACK_NAME}-service",
+            cpu=plan.cpu,
+            memory_limit_mib=plan.memory_mib,
+        )
         # The root filesystem stays as the image has it: whether a service writes to it, only its owner knows.
         definition.add_container(
             contract.SERVICE_CONTAINER,

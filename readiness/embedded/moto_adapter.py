@@ -30,6 +30,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.utils import parse_timestamp
 from moto.backends import get_backend, list_of_moto_modules
+from moto.core.config import default_user_config
 from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.request import Request, determine_request_protocol
 from moto.core.routing import get_service_router
@@ -162,7 +163,10 @@ def _permission_of_unconditional_statements(bucket: FakeBucket, action: str, res
     return IAMPolicy(json.dumps(policy)).is_action_permitted(action, resource)
 
 
-FakeBucket.get_permission = _permission_of_unconditional_statements
+FakeBucket.get_permission = _permission_of_unconditional_statements  # type: ignore[method-assign, assignment]
+
+# Roles may attach AWS's own managed policies; moto knows them only when told to.
+default_user_config["iam"] = {"load_aws_managed_policies": True}
 
 
 def call_moto(service: str, operation: str, params: Mapping[str, Any]) -> dict[str, Any]:

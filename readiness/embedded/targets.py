@@ -114,9 +114,9 @@ class GroupTargets:
         return {address: self.state(address) for address in self._targets}
 
     def host_counts(self) -> tuple[int, int]:
-        """Return how many registered targets are healthy and how many are not."""
+        """Return how many registered targets are healthy and how many unhealthy (an initial one is neither)."""
         states = [self.state(address).state for address in self.registered()]
-        return states.count("healthy"), len(states) - states.count("healthy")
+        return states.count("healthy"), states.count("unhealthy")
 
     def routed(self, minimum_healthy: int) -> tuple[Target, ...]:
         """Return all targets, each with whether new requests go there."""
