@@ -1,7 +1,7 @@
 """Write ``requirements.txt`` of the fleet's image: what the load generators import, as the repository's lock pins it.
 
-The lock holds the whole harness, the scanners and the CDK too; a load generator needs a tenth of that. Nothing is resolved
-here: every version and hash is copied from the lock.
+The lock holds the whole harness, the scanners and the CDK too; a load generator needs a tenth of that. Nothing is
+resolved here: every version and hash is copied from the lock.
 
     .venv/bin/python fleet/pin.py
 """

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from readiness import staging
+from readiness import contract, staging
 from readiness.cloud import await_no_strays, connect_aws, strays, translated
 from readiness.errors import ReadinessError, TeardownError
 from readiness.gates import leftovers
@@ -35,6 +35,11 @@ def teardown(repository: Path, run_id: str, narrate: Callable[[str], None]) -> l
     ledger = Ledger(find_ledger(repository, run_id))
     entries = ledger.entries()
     begun = next((entry for entry in entries if entry.event == "run-started"), None)
+    if begun is None and entries:
+        raise ReadinessError(
+            f"The ledger of {run_id} does not say where the run stood: its first line is unreadable.",
+            hint=f"Read {ledger.path}, remove what it names, and look for the tag {contract.TAG_RUN_ID}={run_id}.",
+        )
     if begun is None:
         return [f"{run_id}: its ledger announces nothing; nothing was made"]
     if begun.details["target"] == "embedded":

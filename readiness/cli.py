@@ -19,8 +19,8 @@ from rich.markup import escape
 import readiness
 from readiness import decide, evidence, gates, report
 from readiness.decide import ExitCode
-from readiness.errors import PlanError, ReadinessError, TeardownError
-from readiness.model import Disposed, GateResult, Plan, Record
+from readiness.errors import PlanError, ReadinessError, TeardownError, UsageError
+from readiness.model import Disposed, GateResult, Plan, Record, spell_duration
 from readiness.narrator import Narrator
 from readiness.plan import DEFAULT_FILE, digest, load_plan
 
@@ -59,6 +59,8 @@ def command(arguments: Sequence[str]) -> int:
         return int(parsed.act(parsed))
     except PlanError as error:
         return _fail(error, ExitCode.INVALID_PLAN)
+    except UsageError as error:
+        return _fail(error, ExitCode.USAGE)
     except TeardownError as error:
         return _fail(error, ExitCode.LEFTOVERS)
     except ReadinessError as error:
@@ -226,7 +228,7 @@ def _gates(arguments: argparse.Namespace) -> int:
 
 def _setting(value: object) -> str:
     if isinstance(value, timedelta):
-        return f'"{value.total_seconds():g}s"'
+        return f'"{spell_duration(value)}"'
     return json.dumps(value, default=str)
 
 
@@ -253,7 +255,7 @@ def _scan(arguments: argparse.Namespace) -> int:
 
 def _print_findings(results: Sequence[GateResult], scanned: Sequence[Path]) -> None:
     """Print the findings, worst first, each rule once with all its subjects: a table would not fit a terminal."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     by_rule: dict[tuple[int, str, str], list[Disposed]] = {}
     for each in (each for result in results for each in result.findings):
         finding = each.finding

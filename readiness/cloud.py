@@ -95,8 +95,8 @@ def connect(target: Target, plan: Plan, *, repository: Path, folder: Path, ledge
 
 def connect_aws(region: str, production_accounts: tuple[str, ...]) -> Connection:
     """Return the way into the account of the default credential chain, unless it is a production account."""
-    session = boto3.Session(region_name=region)
     try:
+        session = boto3.Session(region_name=region)
         account = session.client("sts", config=_CONFIG).get_caller_identity()["Account"]
     except (BotoCoreError, ClientError) as error:
         raise CloudError(
@@ -194,12 +194,13 @@ def start_embedded(
             start_new_session=True,
         )
     assert process.stdout is not None
-    line = process.stdout.readline()
     try:
-        ready: dict[str, str] = json.loads(line)
-    except ValueError:
+        ready: dict[str, str] = json.loads(process.stdout.readline())
+    except BaseException as error:
         process.kill()
         process.wait()
+        if not isinstance(error, ValueError):
+            raise  # an interruption: nobody else would stop it
         tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
         raise CloudError(f"The embedded AWS did not start:\n{tail}", hint=f"Its log is {log}.") from None
     ledger.note("embedded-aws-ready", name=ready["id"], endpoint=ready["endpoint"], pid=str(ready["pid"]))

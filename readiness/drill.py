@@ -1,4 +1,4 @@
-"""What the drills share: faults that are taken out again, alarms that are watched, the inbox, releases and their story."""
+"""What the drills share: faults that are taken out again, alarms and their inbox, releases and their story."""
 
 from __future__ import annotations
 
@@ -131,8 +131,8 @@ def state_changes(cloudwatch: Any, name: str, since: datetime) -> list[tuple[dat
 def fault_target(elbv2: Any, clone: Clone, percent: int, ledger: Ledger) -> Iterator[None]:
     """Send *percent* of the requests that carry the drill header to the fault target while the block lasts."""
     ledger.note("about-to-inject", kind="listener-rule", name=clone.outputs[contract.Output.FAULT_RULE_ARN])
-    _weigh(elbv2, clone, percent)
-    try:
+    try:  # a call that fails on the way back may have worked: the fault is taken out even then
+        _weigh(elbv2, clone, percent)
         yield
     finally:
         _weigh(elbv2, clone, 0)
@@ -249,12 +249,17 @@ def register_bad_release(
         definition = ecs.describe_task_definition(taskDefinition=good)["taskDefinition"]
     copy = {key: value for key, value in definition.items() if key not in _NOT_FOR_REGISTERING}
     copy["family"] = f"{definition['family']}-bad-release"
-    for container in copy["containerDefinitions"]:
-        if container["name"] == contract.SERVICE_CONTAINER:
-            kept = [each for each in container.get("environment", []) if each["name"] not in environment]
-            changed = [{"name": name, "value": value} for name, value in environment.items()]
-            container["environment"] = kept + changed
-            container["image"] = image or container["image"]
+    ours = [each for each in copy["containerDefinitions"] if each["name"] == contract.SERVICE_CONTAINER]
+    if not ours:
+        raise CloudError(
+            f"{good} has no container {contract.SERVICE_CONTAINER!r}, so no bad release can be made of it.",
+            hint="Was the clone made by this version of app.py?",
+        )
+    for container in ours:
+        kept = [each for each in container.get("environment", []) if each["name"] not in environment]
+        changed = [{"name": name, "value": value} for name, value in environment.items()]
+        container["environment"] = kept + changed
+        container["image"] = image or container["image"]
     ledger.about_to_create("task-definition", copy["family"])
     with translated("Registering the bad release"):
         answer = ecs.register_task_definition(**copy, tags=[{"key": contract.TAG_RUN_ID, "value": run_id}])

@@ -42,7 +42,7 @@ def serve(plan: Plan, repository: Path, say: Callable[[str], None]) -> None:
 def exports(endpoint: str, region: str, repository: Path) -> list[str]:
     """Return the lines to paste into another terminal."""
     lines = [f"export {name}={shlex.quote(value)}" for name, value in embedded_variables(endpoint, region).items()]
-    path = f'{node_folder()}:{repository / "node_modules" / ".bin"}:{repository / ".venv" / "bin"}'
+    path = f"{node_folder()}:{repository / 'node_modules' / '.bin'}:{repository / '.venv' / 'bin'}"
     return [
         "# An AWS of this machine's own is up. In another terminal, in this folder:",
         "unset AWS_PROFILE AWS_SESSION_TOKEN",
@@ -60,4 +60,6 @@ def wait(process: subprocess.Popen[bytes]) -> None:
     from readiness.errors import CloudError
 
     code = process.wait()
-    raise CloudError(f"The embedded AWS ended by itself with exit code {code}.", hint="See .readiness/aws/embedded.log.")
+    raise CloudError(
+        f"The embedded AWS ended by itself with exit code {code}.", hint="See .readiness/aws/embedded.log."
+    )

@@ -1,4 +1,6 @@
-"""Ctrl-C and SIGTERM: the first ends the run in an orderly way; once the teardown is under way it takes two to give up.
+"""What ends a run early: Ctrl-C, SIGTERM, and the end of the time that the plan gives it.
+
+The first signal ends the run in an orderly way; once the teardown is under way it takes two to give up.
 
 The teardown is under way inside of ``tearing_down``, and from the first signal on: whoever presses Ctrl-C twice must
 not leave a clone behind.
@@ -17,6 +19,10 @@ class Interrupted(BaseException):
     """Somebody asked the run to stop. Not an ``Exception``: no gate may take it for its own trouble."""
 
 
+class OutOfTime(Interrupted):
+    """The run has taken all the time that the plan gives it."""
+
+
 class Signals:
     """What the process does with SIGINT and SIGTERM while a run is under way.
 
@@ -33,16 +39,26 @@ class Signals:
         self._warn: Callable[[str], None] = lambda _: None
 
     @contextmanager
-    def caught(self, warn: Callable[[str], None]) -> Iterator[None]:
-        """Raise ``Interrupted`` in the block at the first signal. Only the main thread can catch signals."""
+    def caught(self, warn: Callable[[str], None], within_s: float = 0) -> Iterator[None]:
+        """Raise ``Interrupted`` in the block at the first signal, and ``OutOfTime`` when its time is over.
+
+        Only the main thread can catch signals.
+
+        Args:
+            warn: Says one sentence to the person who watches.
+            within_s: How long the block may take until the teardown begins; 0 = for ever.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
         self._warn = warn
         previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        previous[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._on_alarm)
+        signal.setitimer(signal.ITIMER_REAL, within_s)
         try:
             yield
         finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
@@ -64,3 +80,7 @@ class Signals:
         self.interrupted = True
         self.gave_up = under_way
         raise Interrupted(signal.Signals(number).name)
+
+    def _on_alarm(self, number: int, frame: FrameType | None) -> None:
+        if not self._depth and not self.interrupted:
+            raise OutOfTime

@@ -135,9 +135,7 @@ PROBES: Mapping[str, Probe] = {
         found=lambda response: list(response["Addresses"]),
     ),
     "AWS::EC2::FlowLog": _by_ids("ec2", "describe_flow_logs", "FlowLogIds", "FlowLogs"),
-    "AWS::EC2::InternetGateway": _by_ids(
-        "ec2", "describe_internet_gateways", "InternetGatewayIds", "InternetGateways"
-    ),
+    "AWS::EC2::InternetGateway": _by_ids("ec2", "describe_internet_gateways", "InternetGatewayIds", "InternetGateways"),
     "AWS::EC2::NatGateway": _by_ids(
         "ec2", "describe_nat_gateways", "NatGatewayIds", "NatGateways", phantom=_state("State", "deleted", _NAT)
     ),

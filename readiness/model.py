@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
 
@@ -39,7 +39,7 @@ def parse_duration(text: object) -> object:
         ValueError: a number without a unit.
     """
     if isinstance(text, int | float):
-        raise ValueError(f"{text} has no unit; write it as '30s', '5m', '250ms'")
+        raise ValueError(f"{text} has no unit; write it as '30s', '5m', '250ms'")  # noqa: TRY004 - pydantic's protocol
     if not isinstance(text, str) or text.startswith(("P", "-P")):
         return text
     parts = _DURATION_PART.findall(text)
@@ -49,6 +49,16 @@ def parse_duration(text: object) -> object:
         return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in parts))
     except OverflowError:
         raise ValueError(f"{text!r} is longer than any run") from None
+
+
+def spell_duration(duration: timedelta) -> str:
+    """Return a duration as the plan spells it, in the largest unit that divides it."""
+    ms = round(duration / timedelta(milliseconds=1))
+    for unit in ("d", "h", "m", "s"):
+        size = round(_SECONDS[unit] * 1000)
+        if ms >= size and ms % size == 0:
+            return f"{ms // size}{unit}"
+    return f"{ms}ms"
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), Field(ge=timedelta(0))]

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
-from readiness.model import GateResult, Outcome
+from readiness.model import Disposed, Disposition, GateResult, Outcome
 
 _FIGURES_EVERY_S = 5.0
 _MARKS = {
@@ -20,11 +20,16 @@ _MARKS = {
 }
 
 
+def _weight(each: Disposed) -> tuple[bool, int]:
+    """Return what sorts the findings that made a gate fail to the front."""
+    return each.disposition is not Disposition.OPEN, each.finding.severity.rank
+
+
 class Narrator:
     """The voice of a run. Rich honours ``NO_COLOR``, ``FORCE_COLOR`` and a stderr that is no terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True, highlight=False)
+        self.console = console or Console(stderr=True, highlight=False, emoji=False)
         self._status: Status | None = None
         self._stage = ""
         self._begun = 0.0
@@ -43,9 +48,11 @@ class Narrator:
         """Show that a part of the run is under way, and how long it took."""
         self._stage, self._begun, self._figures_at = name, time.monotonic(), time.monotonic()
         if self.console.is_terminal:
-            with self.console.status(escape(name)) as self._status:
-                yield
-            self._status = None
+            try:
+                with self.console.status(escape(name)) as self._status:
+                    yield
+            finally:
+                self._status = None
         else:
             self.console.print(f"... {escape(name)}", soft_wrap=True)
             yield
@@ -66,7 +73,7 @@ class Narrator:
         optional = "" if result.required else " (not required)"
         self.console.print(f"{mark} [bold]{result.gate}[/bold] {word}{optional}", soft_wrap=True)
         if result.outcome is Outcome.FAILED:
-            for each in result.findings[:5]:
+            for each in sorted(result.findings, key=_weight)[:5]:
                 finding = each.finding
                 text = f"{finding.severity} {finding.subject}: {finding.message} ({each.disposition})"
                 self.console.print(f"    {escape(text)}", soft_wrap=True)

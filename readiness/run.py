@@ -1,4 +1,4 @@
-"""The story of one run, top to bottom: freeze, scan, deploy, ask, drill, tear down, prove that nothing is left, decide."""
+"""The story of one run, top to bottom: freeze, scan, deploy, ask, drill, tear down, look for leftovers, decide."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from readiness import decide, evidence, gates, plan, report, staging, waivers
 from readiness.cloud import Connection, Target, connect
 from readiness.errors import EvidenceError, PlanError, ReadinessError, TeardownError, UsageError
 from readiness.gate import Context, Gate
+from readiness.interruption import Interrupted, OutOfTime, Signals
 from readiness.ledger import FILE as LEDGER_FILE
 from readiness.ledger import Ledger
 from readiness.model import (
@@ -31,8 +32,8 @@ from readiness.model import (
     Span,
     Stage,
     Waiver,
+    spell_duration,
 )
-from readiness.interruption import Interrupted, Signals
 from readiness.narrator import Narrator
 
 RUNS = Path(".readiness") / "runs"
@@ -102,8 +103,12 @@ def run(request: Request, narrator: Narrator) -> tuple[Record, Path]:
     this = freeze(request, narrator)
     narrator.say(f"Run {this.id}: {this.plan.service.name} on {request.target}; evidence in {this.bundle.root}")
     try:
-        with this.signals.caught(narrator.warn):
+        with this.signals.caught(narrator.warn, this.plan.budget.wall_clock.total_seconds()):
             observe_everything(this)
+    except OutOfTime:
+        limit = spell_duration(this.plan.budget.wall_clock)
+        this.troubles.append(f"The run took longer than budget.wall_clock ({limit})")
+        narrator.warn(this.troubles[-1])
     except Interrupted:
         if this.signals.gave_up:
             this.leftovers.append(f"what run {this.id} had made (its teardown was given up)")

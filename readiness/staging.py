@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from readiness import contract, toolchain
 from readiness.cloud import Connection, translated
@@ -154,7 +154,7 @@ def first_failure(cloudformation: Any, stack: str) -> tuple[str, str] | None:
     try:
         pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack)
         events = [event for page in pages for event in page["StackEvents"]]
-    except ClientError:
+    except (BotoCoreError, ClientError):
         return None
     failed = [
         event

@@ -1,4 +1,4 @@
-"""What watches the clone: one alarm per objective, the topic and the inbox, a dashboard, the synthetic probe."""
+"""What watches the clone: one alarm per objective, the topic and the inbox, a dashboard."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from aws_cdk import Aws, Duration, RemovalPolicy
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
-from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
-from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
-from aws_cdk import aws_synthetics as synthetics
 from constructs import Construct
 
 from readiness.model import (
@@ -23,10 +20,8 @@ from readiness.model import (
     LatencyObjective,
     Notify,
     Plan,
-    Probe,
     UnhealthyHostsObjective,
 )
-from stacks.network import Network
 from stacks.service import Balancer
 
 _NAMESPACE = "AWS/ApplicationELB"
@@ -334,68 +329,4 @@ class Dashboard(Construct):
                 cloudwatch.AlarmWidget(title=objective, width=8, alarm=alarm)
                 for objective, alarm in alarms.by_objective.items()
             )
-        )
-
-
-_PROBE_SCRIPT = """\
-const synthetics = require('Synthetics');
-
-exports.handler = async () => {
-  const url = new URL(process.env.PROBE_URL);
-  await synthetics.executeHttpStep('health', {
-    hostname: url.hostname,
-    port: url.port,
-    protocol: url.protocol,
-    path: url.pathname,
-    method: 'GET',
-  });
-};
-"""
-
-
-class SyntheticProbe(Construct):
-    """A CloudWatch Synthetics canary that asks for the health path from inside the VPC.
-
-    Synthetics insists on a bucket for its artifacts, and a bucket that is not empty can't be deleted by CloudFormation:
-    the teardown has to empty it first. That is why the probe is there only when the plan asks for it.
-
-    Attributes:
-        bucket: What the teardown has to empty.
-    """
-
-    def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        probe: Probe,
-        name: str,
-        network: Network,
-        security_group: ec2.ISecurityGroup,
-        url: str,
-    ) -> None:
-        super().__init__(scope, construct_id)
-        self.bucket = s3.Bucket(
-            self,
-            "Artifacts",
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            enforce_ssl=True,
-            lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(1))],
-            removal_policy=RemovalPolicy.DESTROY,
-        )
-        synthetics.Canary(
-            self,
-            "Canary",
-            # Synthetics takes no generated name; the run id keeps those of several clones apart.
-            canary_name=name,
-            runtime=synthetics.Runtime(probe.runtime, synthetics.RuntimeFamily.NODEJS),
-            test=synthetics.Test.custom(code=synthetics.Code.from_inline(_PROBE_SCRIPT), handler="index.handler"),
-            schedule=synthetics.Schedule.rate(Duration.seconds(probe.every.total_seconds())),
-            environment_variables={"PROBE_URL": url},
-            artifacts_bucket_location=synthetics.ArtifactsBucketLocation(bucket=self.bucket),
-            vpc=network.vpc,
-            vpc_subnets=network.private,
-            security_groups=[security_group],
-            provisioned_resource_cleanup=True,
         )

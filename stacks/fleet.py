@@ -19,6 +19,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 _IMAGE_INPUTS = ("fleet/Dockerfile", "fleet/requirements.txt", "readiness/**/*.py")
 """All that the image is built from: another file's change builds no new image."""
 
+_USER = "10001:10001"
+"""Said here too, so that an image that the plan names can't run as root."""
+
 
 class Fleet(Construct):
     """A master and a worker task definition of one image; the order comes with ``run_task``, results by the log.
@@ -74,6 +77,7 @@ class Fleet(Construct):
             contract.FLEET_CONTAINER,
             image=image,
             secrets=dict(secrets),
+            user=_USER,
             readonly_root_filesystem=True,
             port_mappings=[ecs.PortMapping(container_port=port) for port in ports],
             logging=ecs.LogDrivers.aws_logs(stream_prefix=contract.FLEET_LOG_STREAM_PREFIX, log_group=self.log_group),

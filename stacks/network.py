@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import RemovalPolicy
+from aws_cdk import Annotations, RemovalPolicy
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_logs as logs
 from constructs import Construct
@@ -75,7 +75,7 @@ class Network(Construct):
 
     def _imported_vpc(self, network: ImportedNetwork) -> ec2.IVpc:
         """Return the plan's VPC, by what the plan says of it: a lookup would need credentials at synthesis."""
-        return ec2.Vpc.from_vpc_attributes(
+        vpc = ec2.Vpc.from_vpc_attributes(
             self,
             "Vpc",
             vpc_id=network.vpc_id,
@@ -83,6 +83,10 @@ class Network(Construct):
             private_subnet_ids=list(network.private_subnet_ids),
             isolated_subnet_ids=list(network.isolated_subnet_ids),
         )
+        Annotations.of(vpc).acknowledge_warning(
+            "@aws-cdk/aws-ec2:noSubnetRouteTableId", "The clone adds no route to a network that it does not own."
+        )
+        return vpc
 
     def _group(self, construct_id: str, description: str) -> ec2.SecurityGroup:
         return ec2.SecurityGroup(self, construct_id, vpc=self.vpc, description=description, allow_all_outbound=False)

@@ -15,11 +15,12 @@ from constructs import Construct, Node
 from readiness import contract
 from readiness.contract import Output
 from readiness.model import Plan
-from stacks.canary import Alarms, Dashboard, Notifications, SyntheticProbe
+from stacks.canary import Alarms, Dashboard, Notifications
 from stacks.data import Cache, Database
 from stacks.fault import Fault
 from stacks.fleet import Fleet
 from stacks.network import Network
+from stacks.probe import Probe
 from stacks.reaper import Reaper
 from stacks.service import Balancer, Service
 
@@ -148,10 +149,10 @@ class ReadinessStack(Stack):
     def _probe(self, plan: Plan, identity: Identity) -> None:
         if plan.probe is None or self.network.probe is None:
             return
-        SyntheticProbe(
+        Probe(
             self,
             "Probe",
-            probe=plan.probe,
+            plan=plan.probe,
             name=f"{contract.STACK_NAME_PREFIX}{identity.run_id}",
             network=self.network,
             security_group=self.network.probe,

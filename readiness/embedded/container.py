@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -57,6 +58,7 @@ class ContainerPlan:
     stop_timeout_s: float
     log_group: str
     log_stream: str
+    creates_log_group: bool
     port_mappings: Sequence[Mapping[str, Any]]
     cpu: str
 
@@ -118,7 +120,9 @@ def plan_container(
         StartError: Its image has no command, or a secret can't be had.
     """
     name, image = container["name"], container["image"]
-    override = next((one for one in overrides.get("containerOverrides", ()) if one.get("name") == name), {})
+    override: Mapping[str, Any] = next(
+        (one for one in overrides.get("containerOverrides", ()) if one.get("name") == name), {}
+    )
     if image not in settings.images:
         raise StartError(
             f"CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref {image}: "
@@ -138,6 +142,7 @@ def plan_container(
         stop_timeout_s=float(container.get("stopTimeout") or _DEFAULT_STOP_TIMEOUT_S),
         log_group=log.get("awslogs-group", ""),
         log_stream=f"{prefix}/{name}/{task_id}" if prefix else task_id,
+        creates_log_group=log.get("awslogs-create-group", "false").lower() == "true",
         port_mappings=tuple(container.get("portMappings") or ()),
         cpu=str(override.get("cpu") or container.get("cpu") or 0),
     )
@@ -171,7 +176,7 @@ def _secret(source: str, clients: Callable[[str], Any]) -> str:
 
 def _from_secrets_manager(source: str, clients: Callable[[str], Any]) -> str:
     parts = source.split(":")
-    arn, (key, stage, version) = ":".join(parts[:7]), (parts[7:] + ["", "", ""])[:3]
+    arn, (key, stage, version) = ":".join(parts[:7]), ([*parts[7:], "", "", ""])[:3]
     asked = {"SecretId": arn}
     if stage:
         asked["VersionStage"] = stage
@@ -214,6 +219,9 @@ def log_sender(
         return to_file
     logs = clients("logs")
     where = {"logGroupName": plan.log_group, "logStreamName": plan.log_stream}
+    if plan.creates_log_group:
+        with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
+            logs.create_log_group(logGroupName=plan.log_group)
     try:
         logs.create_log_stream(**where)
     except ClientError as error:

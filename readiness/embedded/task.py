@@ -206,9 +206,8 @@ class Task:
             plan_container(container, self.request.overrides, self._settings, self._clients, self.id)
             for container in definition["containerDefinitions"]
         ]
-        self.containers = [
-            Container(plan=plan, port=free_port(self.address), arn=self._container_arn()) for plan in plans
-        ]
+        for plan in plans:
+            self.containers.append(Container(plan=plan, port=self._own_port(), arn=self._container_arn()))
         self.times["pullStoppedAt"] = now()
         self.times["connectivityAt"] = now()
         if self._stop_asked.is_set():
@@ -216,9 +215,15 @@ class Task:
         for container in self.containers:
             self._start_container(container)
         with self._lock:
-            if self.desired_status == "RUNNING" or not self._stop_asked.is_set():
-                self.times["startedAt"] = now()
+            self.times["startedAt"] = now()
+            if self.desired_status == "RUNNING":
                 self._become("RUNNING")
+
+    def _own_port(self) -> int:
+        taken = {container.port for container in self.containers}
+        while (port := free_port(self.address)) in taken:
+            pass
+        return port
 
     def _container_arn(self) -> str:
         cluster = self.request.cluster_arn.rsplit("/", 1)[1]

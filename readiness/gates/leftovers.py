@@ -39,7 +39,12 @@ def look(clients: Clients, ledger: Ledger) -> Observation:
     if not any(entry.kind == "stack" for entry in ledger.created()):
         return Observation(resources=tuple(made))
     run_id = next(entry.name for entry in entries if entry.event == "run-started")
-    gone = tuple(each.name for each in stack if each.standing in ("gone", "phantom") and each.name)
+    # What only "goes with" something else was not asked for, so it proves nothing about what carries its name.
+    gone = tuple(
+        each.name
+        for each in (*stack, *made)
+        if each.standing in ("gone", "phantom") and each.kind not in inventory.PARTS
+    )
     return Observation(
         resources=(
             *stack,
@@ -126,9 +131,12 @@ def _belongs_to_gone(arn: str, gone: tuple[str, ...]) -> bool:
     """Say whether an ARN names, or lies within, something that was proven gone."""
     path = arn.split(":", 5)[-1]
     parts = set(path.replace(":", "/").split("/"))
-    return any(name == arn or name in parts or name == path or path.endswith(f":{name}") for name in gone) or any(
-        name.rpartition("/")[2] in parts for name in gone if "/" in name and not name.startswith("arn:")
-    )
+    for name in gone:
+        if name.startswith(("https://", "http://")):  # the id of an SQS queue is its URL
+            name = name.rpartition("/")[2]
+        if name == arn or name in parts or path.endswith((f":{name}", f"/{name.lstrip('/')}")):
+            return True
+    return False
 
 
 def _log_groups(clients: Clients, run_id: str, gone: tuple[str, ...]) -> list[Resource]:

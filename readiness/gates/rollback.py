@@ -23,7 +23,7 @@ class Settings:
     """The table ``[gates.settings.rollback]`` of the plan."""
 
     steady: Duration = timedelta(seconds=8)
-    """How long the load runs before the bad release, to prove a steady state; and after the rollback, to prove it again."""
+    """How long the load runs before the bad release and after the rollback, to prove a steady state each time."""
     max_steady_error_ratio: Ratio = 0.01
 
 

@@ -204,7 +204,7 @@ def _provenance(record: Record) -> str:
     return (
         "## What this rests on\n\n"
         + _table(("what", "digest or version"), [(name, f"`{value}`") for name, value in rows])
-        + "\n\n`readiness verify` re-hashes every file of this bundle, judges every observation again and decides again."
+        + "\n\n`readiness verify` re-hashes every file of this bundle, judges every observation and decides again."
         + "\n\n## Where the time went\n\n"
         + _table(("part", "took"), spans)
     )

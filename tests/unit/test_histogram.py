@@ -81,7 +81,13 @@ def damaged() -> list[str]:
     raw = base64.b64decode(good)
     flipped = bytearray(raw)
     flipped[-3] ^= 0xFF
-    return ["", "not base64!", good[:-8], base64.b64encode(bytes(flipped)).decode(), base64.b64encode(raw + b"x").decode()]
+    return [
+        "",
+        "not base64!",
+        good[:-8],
+        base64.b64encode(bytes(flipped)).decode(),
+        base64.b64encode(raw + b"x").decode(),
+    ]
 
 
 @pytest.mark.parametrize("text", damaged())
