@@ -97,6 +97,8 @@ def required_outcome(results: Sequence[GateResult], required: Iterable[str]) -> 
         outcomes.append(result.outcome)
         if result.outcome is not Outcome.PASSED:
             reasons.append(f"{gate}: {result.outcome}: {_why(result)}")
+    if not outcomes:
+        reasons.append("no gate is required, so nothing was proven")
     return worst(outcomes), tuple(reasons)
 
 

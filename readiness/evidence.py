@@ -20,6 +20,12 @@ RECORD = "record.json"
 PLAN = "plan.toml"
 WAIVERS = "waivers.toml"
 REPORT = "report.md"
+TEMPLATES = "templates"
+
+
+def observation_path(gate_id: str) -> str:
+    """Return where in a bundle the observation of a gate lies."""
+    return f"observations/{gate_id}.json"
 
 
 def sha256(data: bytes) -> str:

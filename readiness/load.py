@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import TypeAdapter
 
 from readiness import contract
 from readiness.contract import Output
@@ -434,8 +435,10 @@ class Load:
     def _validity(self) -> Validity:
         told = self._finished
         if told is not None:
-            numbers = {name: told[name] for name in _TOLD}
-            return Validity(finished=True, missing_lines=self._log.missing, **numbers)
+            told_of_it = {name: told[name] for name in _TOLD}
+            return TypeAdapter(Validity).validate_python(
+                {"finished": True, "missing_lines": self._log.missing, **told_of_it}
+            )
         whole = total(rows.to_rows(self._tallies))
         offered, dropped = whole.counts.get(rows.OFFERED, 0), whole.counts.get(rows.DROPPED, 0)
         return Validity(

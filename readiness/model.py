@@ -345,7 +345,7 @@ class Network:
 class Database:
     """Aurora PostgreSQL Serverless v2."""
 
-    engine_version: str = "16.6"
+    engine_version: str = "16.13"
     min_acu: Annotated[float, Field(ge=0)] = 0.5
     max_acu: Annotated[float, Field(gt=0)] = 4
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = "service"

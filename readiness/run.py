@@ -269,7 +269,7 @@ def keep_templates(this: Run, assembly: staging.Assembly) -> None:
     digests = {}
     for template in assembly.templates:
         data = template.read_bytes()
-        this.bundle.put(f"templates/{template.name}", data)
+        this.bundle.put(f"{evidence.TEMPLATES}/{template.name}", data)
         digests[template.name] = evidence.sha256(data)
     this.candidate = replace(this.candidate, template_digests=digests)
 
@@ -317,7 +317,7 @@ def attempt(this: Run, gate: Gate[Any, Any], context: Context) -> GateResult:
     path: str | None = None
     try:
         observation = gate.observe(context, settings)
-        path = this.bundle.put_json(f"observations/{gate.id}.json", gate.observation, observation)
+        path = this.bundle.put_json(evidence.observation_path(gate.id), gate.observation, observation)
         judgement = checked(gate.judge(evidence.read_json(this.bundle.root, path, gate.observation), settings))
     except ReadinessError as error:
         judgement = blind(gate, str(error))

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from readiness import decide, evidence, gates, plan, waivers
-from readiness.errors import EvidenceError
+from readiness.errors import EvidenceError, PlanError
 from readiness.gate import Gate
 from readiness.model import GateResult, Judgement, Plan, Record, Waiver
-from readiness.run import remaining, result_of, settings_of
+from readiness.run import checked, remaining, result_of, settings_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Verified:
     judged: int
     """Observations that were judged again."""
     taken: int
-    """Results without an observation, taken as gaps: they can only make an outcome worse."""
+    """Results without an observation, taken as gaps: they can never make a pass."""
 
 
 def verify(bundle: Path) -> Verified:
@@ -33,11 +33,7 @@ def verify(bundle: Path) -> Verified:
     """
     files = evidence.check_manifest(bundle)
     record = evidence.read_record(bundle)
-    frozen = plan.load_plan(bundle / evidence.PLAN)
-    register = waivers.load_waivers(bundle / evidence.WAIVERS, max_age=frozen.max_waiver_age)
-    _same("plan_digest", record.plan_digest, plan.digest(bundle / evidence.PLAN))
-    _same("waivers_digest", record.waivers_digest, plan.digest(bundle / evidence.WAIVERS))
-    _same("required", record.required, frozen.gates.required)
+    frozen, register = _frozen(bundle, record)
     known = {gate.id: gate for gate in gates.all_gates()}
     again = [_judge_again(bundle, known, frozen, register, record, result) for result in record.results]
     for before, after in zip(record.results, again, strict=True):
@@ -49,14 +45,37 @@ def verify(bundle: Path) -> Verified:
         signatures=record.signatures,
         environment=record.environment,
         interrupted=record.interrupted,
+        troubles=record.troubles,
     )
     _same("outcome", record.outcome, reached)
     _same("verdict", record.verdict, verdict)
     _same("unused_waivers", record.unused_waivers, decide.unused(register, again))
-    _contains("reasons", record.reasons, reasons)
+    _same("reasons", record.reasons, reasons)
     _contains("leftovers", record.leftovers, remaining(again))
     judged = sum(result.observation is not None for result in again)
     return Verified(record=record, files=files, judged=judged, taken=len(again) - judged)
+
+
+def _frozen(bundle: Path, record: Record) -> tuple[Plan, tuple[Waiver, ...]]:
+    """Return the plan and the waivers of the bundle, being those that the record names, and check what it says of them.
+
+    Raises:
+        EvidenceError: they are missing, invalid or others.
+    """
+    try:
+        _same("plan_digest", record.plan_digest, plan.digest(bundle / evidence.PLAN))
+        _same("waivers_digest", record.waivers_digest, plan.digest(bundle / evidence.WAIVERS))
+        frozen = plan.load_plan(bundle / evidence.PLAN)
+        register = waivers.load_waivers(bundle / evidence.WAIVERS, max_age=frozen.max_waiver_age)
+    except OSError as error:
+        raise EvidenceError(f"{error.filename} cannot be read: {error.strerror}.") from error
+    except PlanError as error:
+        raise EvidenceError(f"The bundle's own plan or waivers are invalid: {error.message}") from error
+    _same("required", record.required, frozen.gates.required)
+    _same("candidate.image", record.candidate.image, frozen.service.image)
+    templates = {file.name: evidence.sha256(file.read_bytes()) for file in (bundle / evidence.TEMPLATES).glob("*")}
+    _same("candidate.template_digests", record.candidate.template_digests, templates)
+    return frozen, register
 
 
 def _judge_again(
@@ -83,16 +102,19 @@ def _rejudge(bundle: Path, gate: Gate[Any, Any], frozen: Plan, result: GateResul
     """Return what the gate makes of the observation now; a gate that was blind then stays blind."""
     blind = not result.judgement.examined and bool(result.judgement.gaps)
     if result.observation is None:
+        left = evidence.observation_path(gate.id)
+        if (bundle / left).exists():
+            raise EvidenceError(f"results[{result.gate}] claims to have seen nothing, but the bundle holds {left}.")
         if blind:
             return result.judgement
         raise EvidenceError(f"results[{result.gate}] has no observation, and yet claims to have examined something.")
-    observation = evidence.read_json(bundle, result.observation, gate.observation)
     try:
-        return gate.judge(observation, settings_of(gate, frozen, evidence.PLAN))
-    except Exception as error:
+        observation = evidence.read_json(bundle, result.observation, gate.observation)
+        return checked(gate.judge(observation, settings_of(gate, frozen, evidence.PLAN)))
+    except Exception as error:  # what cannot be read or judged now must have failed then
         if blind:
             return result.judgement
-        raise EvidenceError(f"results[{result.gate}]: its observation cannot be judged: {error!r}") from error
+        raise EvidenceError(f"results[{result.gate}]: its observation cannot be judged: {error}") from error
 
 
 def _same(what: str, written: object, computed: object) -> None:

@@ -150,6 +150,12 @@ class Balancers:
         with self._lock:
             return {address: state.state for address, state in self._targets_of(target_group_arn).states().items()}
 
+    def in_use(self, target_group_arn: str) -> bool:
+        """Tell whether any listener forwards to a target group, with whatever weight."""
+        with self._lock:
+            self._settings_of(target_group_arn)
+            return self._targets_of(target_group_arn).used
+
     # --- load balancers
 
     def _create_load_balancer(self, params: dict[str, Any]) -> Mapping[str, Any]:

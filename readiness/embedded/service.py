@@ -245,7 +245,8 @@ def _classic_deployments(service: Service) -> list[dict[str, Any]]:
         is_primary = arn == service.primary()
         if is_primary and service.current.machine.rolling_back:
             state = "IN_PROGRESS"
-            reason = f"ECS deployment {service.current.id} failed: rolling back. {machine.rollback_reason}".strip()
+            newest = service.current.machine
+            reason = f"ECS deployment {service.current.id} failed: rolling back. {newest.rollback_reason}".strip()
         elif is_primary:
             newest = service.current.machine
             state = _ROLLOUT_STATES.get(newest.status, "IN_PROGRESS")

@@ -122,9 +122,7 @@ class Stack:
         self.reason = reason
         self.status = status
 
-    def tell(
-        self, logical_id: str, kind: str, physical_id: str | None, status: str, reason: str | None = None
-    ) -> None:
+    def tell(self, logical_id: str, kind: str, physical_id: str | None, status: str, reason: str | None = None) -> None:
         """Add an event."""
         self.events.append(
             StackEvent(

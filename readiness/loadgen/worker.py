@@ -111,9 +111,7 @@ class Worker:
             gevent.sleep(0.5)
             silent_s = self._silent_for()
             if silent_s > self._order.silence.total_seconds():
-                gevent.kill(
-                    main, _MasterGoneError(f"The master has said nothing for {silent_s:.0f} s; stopping."), block=False
-                )
+                gevent.kill(main, _MasterGoneError(f"The master has said nothing for {silent_s:.0f} s; stopping."))
                 return
 
     def _on_go(self, msg: Any, **_: Any) -> None:
@@ -206,8 +204,8 @@ class Worker:
         }
 
 
-class _MasterGoneError(Exception):
-    """The master stopped talking."""
+class _MasterGoneError(BaseException):
+    """The master stopped talking. Like an interrupt, it must pass whatever catches the faults of a drive."""
 
 
 def _allow_many_connections() -> None:

@@ -181,10 +181,9 @@ def gaps(scan: Scan, scanners: Iterable[str], families: Iterable[ControlFamily])
 def judge_security(scan: Scan, scanners: Iterable[str], families: Iterable[ControlFamily]) -> Judgement:
     """Judge what the security scanners saw: examined counts each answer of a rule on a resource."""
     covered = coverage(scan)
+    looked_at = {(result.template, result.part) for run in scan.runs for result in run.results}
     unexamined = sum(
-        part not in {result.part for run in scan.runs for result in run.results if result.template == template.name}
-        for template in scan.templates
-        for part in template.resources
+        (template.name, part) not in looked_at for template in scan.templates for part in template.resources
     )
     measurements = [
         Measurement(name=f"{each.family}.{name}", value=value, unit="results", samples=each.resources)

@@ -142,12 +142,10 @@ def test_a_fault_is_seen_in_each_of_its_forms(check: str, kind: str, body: dict[
         ),
         ("open-ingress", GROUP, {}),
         ("public-task", "AWS::ECS::Service", {"NetworkConfiguration": CDK}),
-        ("container-without-logs", TASK, {"ContainerDefinitions": CDK}),
+        ("container-without-logs", TASK, container(LogConfiguration={"LogDriver": CDK})),
     ],
 )
 def test_what_is_no_fault_or_is_decided_elsewhere_is_left_alone(check: str, kind: str, body: dict[str, Any]):
-    if (check, body) == ("container-without-logs", {"ContainerDefinitions": CDK}):
-        body = container(LogConfiguration={"LogDriver": CDK})
     assert faults(check, kind, body) == []
 
 

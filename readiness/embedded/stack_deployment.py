@@ -8,6 +8,7 @@ Resources are made one after the other: on loopback each takes milliseconds.
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -43,12 +44,25 @@ class Account:
     Attributes:
         clients: Gives the boto3 client of a service.
         region: The region.
-        exports: Returns every export by name, with the stack it comes from.
+        stacks: Returns the stacks that exist, for what they export and import.
     """
 
     clients: Callable[[str], Any]
     region: str
-    exports: Callable[[], Mapping[str, tuple[Stack, str]]]
+    stacks: Callable[[], Iterable[Stack]]
+
+    def exports(self) -> dict[str, tuple[Stack, str]]:
+        """Return every export by name: the stack that it comes from, and its value."""
+        return {
+            output.export_name: (stack, output.value)
+            for stack in self.stacks()
+            for output in stack.outputs
+            if output.export_name
+        }
+
+    def importers(self, name: str) -> list[str]:
+        """Return the names of the stacks that import an export."""
+        return sorted(stack.name for stack in self.stacks() if name in stack.imports)
 
     def stored_parameter(self, name: str) -> str:
         """Return the value of an SSM parameter."""
@@ -82,8 +96,6 @@ class Account:
 
 
 def _secret_value(text: str, reference: SecretReference) -> str:
-    import json
-
     if reference.key is None:
         return text
     try:
@@ -151,7 +163,7 @@ class Deployment:
     def __init__(self, account: Account, stack: Stack) -> None:
         self._account = account
         self._stack = stack
-        self._live: dict[str, StackResource] = dict(stack.resources)
+        self._live = {key: record for key, record in stack.resources.items() if record.status != "DELETE_COMPLETE"}
         self._done: list[_Step] = []
         self._cancelled: threading.Event = stack.cancelled
 
@@ -181,7 +193,7 @@ class Deployment:
             if disable_rollback:
                 stack.becomes("UPDATE_FAILED", str(failure))
             else:
-                self._roll_update_back(str(failure))
+                self._roll_update_back(str(failure), desired)
             return
         stack.desired = desired
         stack.becomes("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
@@ -333,14 +345,21 @@ class Deployment:
         self._stack.tell_resource(record, "UPDATE_IN_PROGRESS")
         try:
             self._stop_if_cancelled()
-            self._change(old, record, desired, changed)
+            assert self._stack.desired is not None
+            self._change((old, self._stack.desired), (record, desired), changed)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong is the reason of the resource's failure
             self._fail(record, "UPDATE", error)
         self._stack.tell_resource(record, "UPDATE_COMPLETE")
 
-    def _change(self, old: StackResource, record: StackResource, desired: Desired, changed: frozenset[str]) -> None:
-        before = self._resource(old, self._stack.desired or desired)
-        resource = self._resource(record, desired)
+    def _change(
+        self,
+        old: tuple[StackResource, Desired],
+        new: tuple[StackResource, Desired],
+        changed: frozenset[str],
+    ) -> None:
+        record = new[0]
+        before = self._stored(*old)
+        resource = self._resource(*new)
         resource.update(changed, before)
         record.physical_id, record.attributes = resource.physical_id, resource.attributes
 
@@ -421,31 +440,16 @@ class Deployment:
 
     def _users_of_exports(self) -> list[tuple[str, str]]:
         """Return this stack's exports that other stacks import, with the name of such a stack."""
-        exports = self._account.exports()
-        return [
-            (name, user)
-            for name, (owner, _) in exports.items()
-            if owner is self._stack
-            for user in self._account_importers(name)
-        ]
-
-    def _account_importers(self, name: str) -> list[str]:
-        return [stack.name for stack in self._importers() if name in stack.imports]
-
-    def _importers(self) -> list[Stack]:
-        return [stack for stack in self.other_stacks() if stack is not self._stack]
-
-    def other_stacks(self) -> list[Stack]:
-        """Return the stacks that may import what this one exports."""
-        return list(self._known_stacks())
-
-    _known_stacks: Callable[[], Iterable[Stack]] = staticmethod(lambda: ())
+        own = [name for name, (owner, _) in self._account.exports().items() if owner is self._stack]
+        return [(name, user) for name in own for user in self._account.importers(name) if user != self._stack.name]
 
     # Undoing
 
     def _roll_creation_back(self, reason: str, *, delete: bool) -> None:
         stack = self._stack
-        stack.becomes("DELETE_IN_PROGRESS" if delete else "ROLLBACK_IN_PROGRESS", f"{reason}Rollback requested by user.")
+        stack.becomes(
+            "DELETE_IN_PROGRESS" if delete else "ROLLBACK_IN_PROGRESS", f"{reason}Rollback requested by user."
+        )
         made = [step.new for step in self._done]
         failed = self._delete_all(made, on_create=True)
         stack.outputs = []
@@ -457,7 +461,7 @@ class Deployment:
             stack.deleted_at = now()
         stack.becomes("DELETE_COMPLETE" if delete else "ROLLBACK_COMPLETE")
 
-    def _roll_update_back(self, reason: str) -> None:
+    def _roll_update_back(self, reason: str, failed_to_become: Desired) -> None:
         stack = self._stack
         # What cancelled the update must not cancel its rollback.
         self._cancelled = stack.cancelled = threading.Event()
@@ -469,7 +473,7 @@ class Deployment:
             if step.old is None:
                 self._live.pop(step.new.logical_id, None)
                 continue
-            if not step.replaced and not self._change_back(step):
+            if not step.replaced and not self._change_back(step, failed_to_become):
                 stack.resources = dict(self._live)
                 failed = f"The following resource(s) failed to update: [{step.new.logical_id}]. "
                 stack.becomes("UPDATE_ROLLBACK_FAILED", failed)
@@ -480,14 +484,14 @@ class Deployment:
         self._clean_up(doomed)
         stack.becomes("UPDATE_ROLLBACK_COMPLETE")
 
-    def _change_back(self, step: _Step) -> bool:
+    def _change_back(self, step: _Step, failed_to_become: Desired) -> bool:
         assert step.old is not None
         assert self._stack.desired is not None
         old = step.old
         old.physical_id = step.new.physical_id
         self._stack.tell_resource(old, "UPDATE_IN_PROGRESS")
         try:
-            self._change(step.new, old, self._stack.desired, _changed(step.new, old))
+            self._change((step.new, failed_to_become), (old, self._stack.desired), _changed(step.new, old))
         except Exception as error:  # noqa: BLE001 - whatever goes wrong is the reason of the rollback's failure
             self._stack.tell_resource(old, "UPDATE_FAILED", _reason(error))
             return False
@@ -535,7 +539,8 @@ class Deployment:
             return True
         self._stack.tell_resource(record, "DELETE_IN_PROGRESS")
         try:
-            resource = self._stored(record)
+            assert self._stack.desired is not None
+            resource = self._stored(record, self._stack.desired)
             if policy == "Snapshot":
                 resource.delete_with_snapshot()
             else:
@@ -547,10 +552,9 @@ class Deployment:
         self._stack.tell_resource(record, "DELETE_COMPLETE")
         return True
 
-    def _stored(self, record: StackResource) -> Resource:
-        """Return a resource to delete. Its dynamic references stay as they are: what they name may be gone."""
-        assert self._stack.desired is not None
-        context = replace(self._context(record, self._stack.desired), cancelled=threading.Event())
+    def _stored(self, record: StackResource, desired: Desired) -> Resource:
+        """Return a resource as it is, to delete or compare. Its dynamic references stay: what they name may be gone."""
+        context = replace(self._context(record, desired), cancelled=threading.Event())
         return ENTRIES[record.type](context, record.properties, record.physical_id, record.attributes)
 
 

@@ -1,0 +1,1 @@
+"""What the image of the load generators is built from."""

@@ -1,0 +1,283 @@
+"""The plan: every mistake names the file, the table and the key."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from readiness import plan
+from readiness.errors import PlanError
+from readiness.model import Objective, Plan
+from tests.unit.samples import PLAN, Settings, a_plan, tables
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def toml_value(value: Any) -> str:
+    """Return *value* as TOML spells it, on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f'"{key}" = {toml_value(each)}' for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml_value, value)) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"'{value}'" if isinstance(value, str) else str(value)
+
+
+def put(path: str, value: Any) -> Any:
+    """Return a change of the plan's tables: the key at *path* (dots and indices) gets *value*."""
+    *parents, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+
+    def change(raw: Any) -> None:
+        for parent in parents:
+            raw = raw.setdefault(parent, {}) if isinstance(raw, dict) else raw[parent]
+        raw[last] = value
+
+    return change
+
+
+def drop(path: str) -> Any:
+    """Return a change of the plan's tables: there is no key at *path*."""
+    *parents, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+
+    def change(raw: Any) -> None:
+        for parent in parents:
+            raw = raw[parent]
+        del raw[last]
+
+    return change
+
+
+def drop_kind(kind: str) -> Any:
+    def change(raw: Any) -> None:
+        raw["objectives"] = [each for each in raw["objectives"] if each["kind"] != kind]
+        raw["drills"]["alarms"]["each"][0]["objective"] = raw["objectives"][0]["id"]
+        raw["objectives"][0].setdefault("alarm", {"runbook": "runbooks/a.md"})
+
+    return change
+
+
+def load(folder: Path, change: Any = lambda raw: None) -> Plan:
+    """Write the sample plan with a change, and read it from its file as a user's would be."""
+    raw = tables()
+    change(raw)
+    file = folder / "plan.toml"
+    file.write_text("\n".join(f"{key} = {toml_value(value)}" for key, value in raw.items()))
+    return plan.load_plan(file)
+
+
+def refusal(folder: Path, change: Any) -> PlanError:
+    with pytest.raises(PlanError) as caught:
+        load(folder, change)
+    assert str(caught.value).startswith(f"{folder / 'plan.toml'}: {caught.value.key}: ")
+    return caught.value
+
+
+def test_the_sample_plan_is_read_from_a_file_as_from_its_tables(tmp_path):
+    assert load(tmp_path) == a_plan()
+
+
+def test_the_plan_of_this_repository_is_valid():
+    assert plan.load_plan(REPOSITORY / "readiness.toml").gates.required
+
+
+MISSING = [
+    "objectives",
+    "objectives.0.threshold",
+    "objectives.0.percentile",
+    "objectives.0.id",
+    "objectives.1.max_ratio",
+    "objectives.2.min_per_s",
+    "objectives.0.alarm.runbook",
+    "service",
+    "service.image",
+    "workload",
+    "workload.hold",
+    "workload.arrivals.rate_per_s",
+    "workload.scenarios",
+    "workload.scenarios.0.path",
+    "drills",
+    "drills.alarms",
+    "drills.alarms.each",
+    "gates",
+    "gates.required",
+    "owners",
+]
+
+
+@pytest.mark.parametrize("path", MISSING)
+def test_a_missing_key_is_named(tmp_path, path):
+    key = ".".join(f"[{part}]" if part.isdigit() else part for part in path.split(".")).replace(".[", "[")
+
+    error = refusal(tmp_path, drop(path))
+
+    assert error.key == key
+    assert "is required and missing" in error.message
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "key", "words"),
+    [
+        ("colour", "red", "colour", "is not a key of the plan"),
+        ("service.colour", "red", "service.colour", "is not a key of the plan"),
+        ("objectives.0.max_ratio", 0.1, "objectives[0].max_ratio", "is not a key of the plan"),
+        ("workload.arrivals.users", 3, "workload.arrivals.users", "is not a key of the plan"),
+        ("workload.hold", 30, "workload.hold", "has no unit"),
+        ("workload.hold", "30", "workload.hold", "is no duration"),
+        ("workload.hold", "-PT30S", "workload.hold", "greater than or equal"),
+        ("workload.hold", "999999999999d", "workload.hold", "longer than any run"),
+        ("workload.hold", "0s", "workload.hold", "nothing would be measured"),
+        ("objectives.0.threshold", 250, "objectives[0].threshold", "has no unit"),
+        ("objectives.0.percentile", 100, "objectives[0].percentile", "less than 100"),
+        ("objectives.1.max_ratio", float("nan"), "objectives[1].max_ratio", "finite"),
+        ("objectives.1.max_ratio", 1.01, "objectives[1].max_ratio", "less than or equal to 1"),
+        ("objectives.2.min_per_s", float("inf"), "objectives[2].min_per_s", "finite"),
+        ("objectives.2.min_per_s", 0, "objectives[2].min_per_s", "greater than 0"),
+        ("objectives.0.min_samples", 0, "objectives[0].min_samples", "greater than 0"),
+        ("objectives.0.kind", "speed", "objectives[0]", "kind 'speed' is none of 'latency'"),
+        ("objectives.0.scenario", "checkout", "objectives[0].scenario", "'checkout' is not in workload.scenarios"),
+        ("objectives.1.id", "latency", "objectives[1].id", "taken by an earlier objective"),
+        ("objectives.0.id", "Not An Id", "objectives[0].id", "pattern"),
+        ("objectives.0.alarm.datapoints_to_alarm", 2, "objectives[0].alarm.datapoints_to_alarm", "could not fire"),
+        ("objectives", [], "objectives", "at least 1 item"),
+        ("workload.arrivals.kind", "half-open", "workload.arrivals", "kind 'half-open' is none of 'open', 'closed'"),
+        ("workload.scenarios", [], "workload.scenarios", "at least 1 item"),
+        ("workload.scenarios.0.path", "home", "workload.scenarios[0].path", "pattern"),
+        ("drills.alarms.each.0.objective", "throughput", "drills.alarms.each[0].objective", "has no alarm"),
+        ("drills.alarms.each.0.objective", "nothing", "drills.alarms.each[0].objective", "has no alarm"),
+        ("drills.alarms.each.0.method", "pray", "drills.alarms.each[0].method", "fault-errors"),
+        ("drills.rollback.bad_environment", {}, "drills.rollback", "names no bad release"),
+        ("owners", {}, "owners", "names nobody"),
+        ("gates.required", [], "gates.required", "at least 1 item"),
+        ("gates.required", "load", "gates.required", "tuple"),
+        ("blocking_severities", [], "blocking_severities", "leaves out CRITICAL"),
+        ("blocking_severities", ["CRITICAL"], "blocking_severities", "leaves out HIGH"),
+        ("fleet.secrets", {"KEY": "NOT_THERE"}, "fleet.secrets.KEY", "'NOT_THERE', which service.secrets"),
+        ("service.secrets.OTHER", "generated", "service.secrets.OTHER", "refers to no secret"),
+        ("service.secrets.OTHER", "database-password", "service.secrets.OTHER", "the plan has no [database]"),
+        ("service.secrets.OTHER", "cache-token", "service.secrets.OTHER", "the plan has no [cache]"),
+        ("service.max_count", 1, "service.max_count", "below service.desired_count"),
+        ("service.port", 65536, "service.port", "less than 65536"),
+        ("service", 3, "service", "dictionary"),
+        ("database", {"min_acu": 4, "max_acu": 2}, "database.max_acu", "below database.min_acu"),
+        ("budget", {"clone_lifetime": "1h", "wall_clock": "2h"}, "budget.clone_lifetime", "would be reaped"),
+        ("aws.production_accounts", ["12"], "aws.production_accounts[0]", "pattern"),
+        ("embedded.time_scale", 0.5, "embedded.time_scale", "greater than or equal to 1"),
+    ],
+)
+def test_a_wrong_key_is_named_with_what_is_wrong(tmp_path, path, value, key, words):
+    error = refusal(tmp_path, put(path, value))
+
+    assert error.key == key
+    assert words in error.message
+
+
+def test_an_objective_without_a_kind_is_told_what_is_missing(tmp_path):
+    error = refusal(tmp_path, drop("objectives.0.kind"))
+
+    assert error.key == "objectives[0]"
+    assert "has no `kind`" in error.message
+
+
+@pytest.mark.parametrize("kind", ["latency", "errors", "throughput"])
+def test_a_plan_without_a_threshold_of_each_kind_is_refused(tmp_path, kind):
+    error = refusal(tmp_path, drop_kind(kind))
+
+    assert error.key == "objectives"
+    assert f"has no objective of kind {kind!r}" in error.message
+    assert "fixed beforehand" in error.hint
+
+
+def test_two_scenarios_of_one_name_are_refused(tmp_path):
+    error = refusal(tmp_path, lambda raw: raw["workload"]["scenarios"].append({"name": "home", "path": "/2"}))
+
+    assert error.key == "workload.scenarios[1].name"
+    assert "taken by an earlier scenario" in error.message
+
+
+def test_all_mistakes_are_named_at_once(tmp_path):
+    def change(raw):
+        raw["service"]["colour"] = "red"
+        raw["workload"]["hold"] = 30
+
+    error = refusal(tmp_path, change)
+
+    assert error.key == "service.colour"
+    assert "\n  also workload.hold: 30 has no unit" in error.message
+    assert "--schema" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("service.secrets.OTHER", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:other"),
+        ("drills.rollback", {"bad_image": "shop:broken"}),
+        ("blocking_severities", ["CRITICAL", "HIGH", "MEDIUM"]),
+        ("objectives.0.scenario", "home"),
+        ("workload.arrivals", {"kind": "closed", "users": 3, "think_time": "1s"}),
+        ("workload.hold", "PT1M"),
+    ],
+)
+def test_what_a_plan_may_say_is_accepted(tmp_path, path, value):
+    load(tmp_path, put(path, value))
+
+
+@pytest.mark.parametrize(("table", "source"), [("database", "database-password"), ("cache", "cache-token")])
+def test_a_secret_of_a_store_that_the_plan_has_is_accepted(tmp_path, table, source):
+    def change(raw):
+        raw[table] = {}
+        raw["service"]["secrets"]["OTHER"] = source
+
+    assert load(tmp_path, change).service.secrets["OTHER"] == source
+
+
+def test_an_alarm_on_hosts_needs_no_load_threshold(tmp_path):
+    hosts = {"kind": "unhealthy-hosts", "id": "hosts", "max_hosts": 0, "alarm": {"runbook": "runbooks/hosts.md"}}
+
+    found: tuple[Objective, ...] = load(tmp_path, lambda raw: raw["objectives"].append(hosts)).objectives
+
+    assert found[-1].id == "hosts"
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(PlanError, match=r"none\.toml: there is no such file\n  Name another with --plan\."):
+        plan.load_plan(tmp_path / "none.toml")
+
+
+def test_a_folder_is_no_plan(tmp_path):
+    with pytest.raises(PlanError, match="cannot be read"):
+        plan.load_plan(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"), [(b"[service", "is no valid TOML"), (b"\xff\xfe", "cannot be read"), (b"", "is required")]
+)
+def test_what_is_no_plan_is_refused(tmp_path, data, words):
+    file = tmp_path / "plan.toml"
+    file.write_bytes(data)
+
+    with pytest.raises(PlanError, match=words):
+        plan.load_plan(file)
+
+
+def test_the_settings_of_a_gate_are_named_below_their_table():
+    with pytest.raises(PlanError) as caught:
+        plan.parse(Settings, {"limit": "high"}, "plan.toml", "gates.settings.numbers")
+
+    assert caught.value.key == "gates.settings.numbers.limit"
+
+
+def test_settings_are_read_as_the_plan_spells_them():
+    assert plan.parse(Settings, {"patience": "2d"}, "plan.toml").patience == timedelta(days=2)
+
+
+def test_the_digest_is_of_the_bytes(tmp_path):
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.write_text(PLAN)
+    other.write_text(PLAN + " ")
+
+    assert plan.digest(one).startswith("sha256:")
+    assert plan.digest(one) != plan.digest(other)
