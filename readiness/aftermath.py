@@ -98,7 +98,7 @@ def teardown_aws(run_id: str, begun: Entry, ledger: Ledger, narrate: Callable[[s
 
 def stop_tasks(ecs: Any, made: tuple[Entry, ...]) -> None:
     """Stop every task that the run started by itself."""
-    started_by = {entry.name for entry in made if entry.kind == "ecs-task"}
+    started_by = {entry.details["started_by"] for entry in made if entry.kind == "ecs-task"}
     with translated("Stopping the run's tasks"):
         for page in ecs.get_paginator("list_clusters").paginate():
             for cluster in page["clusterArns"]:

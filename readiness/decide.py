@@ -53,8 +53,8 @@ def _names(pattern: str, text: str) -> bool:
 
 
 def dispose(findings: Iterable[Finding], waivers: Iterable[Waiver], on: date) -> tuple[Disposed, ...]:
-    """Return each finding with its standing on a day. A waiver is in force until the end of its last day."""
-    in_force = [waiver for waiver in waivers if waiver.expires >= on]
+    """Return each finding with its standing on a day. A waiver is in force from its first day to its last."""
+    in_force = [waiver for waiver in waivers if waiver.created <= on <= waiver.expires]
     disposed = []
     for finding in findings:
         waiver = next((waiver for waiver in in_force if covers(waiver, finding)), None)

@@ -92,8 +92,8 @@ class BundleWriter:
 
 
 def to_json(kind: type[T], value: T) -> bytes:
-    """Return a record as indented JSON."""
-    return TypeAdapter(kind).dump_json(value, indent=1) + b"\n"
+    """Return a record as indented JSON. Whether it is one shows when it is read back."""
+    return TypeAdapter(kind).dump_json(value, indent=1, warnings="none") + b"\n"
 
 
 def read_json(root: Path, path: str, kind: type[T]) -> T:

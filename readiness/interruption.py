@@ -54,8 +54,8 @@ class Signals:
         self._warn = warn
         previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         previous[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._on_alarm)
-        signal.setitimer(signal.ITIMER_REAL, within_s)
         try:
+            signal.setitimer(signal.ITIMER_REAL, within_s)
             yield
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)

@@ -37,11 +37,11 @@ class Narrator:
 
     def say(self, text: str) -> None:
         """Say one sentence."""
-        self.console.print(f"  [dim]{escape(text)}[/dim]")
+        self.console.print(f"  [dim]{escape(text)}[/dim]", soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Say one sentence that must not be overlooked."""
-        self.console.print(f"[yellow]![/yellow] {escape(text)}")
+        self.console.print(f"[yellow]![/yellow] {escape(text)}", soft_wrap=True)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -206,5 +206,7 @@ def _check_drills(plan: Plan, file: str) -> None:
             "names no bad release",
             hint="Give bad_environment (variables that make the service misbehave) or bad_image.",
         )
+    if not plan.budget.wall_clock:
+        raise PlanError(file, "budget.wall_clock", "is 0 s: no run could end in it")
     if plan.budget.clone_lifetime < plan.budget.wall_clock:
         raise PlanError(file, "budget.clone_lifetime", "is shorter than budget.wall_clock: the clone would be reaped")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from fnmatch import fnmatchcase
 from pathlib import Path
 
+from readiness.decide import covers
 from readiness.errors import PlanError
-from readiness.model import Finding, Waiver
+from readiness.model import Waiver
 from readiness.plan import parse, read_toml
+
+matches = covers
+"""Which finding a waiver names: one rule, said in ``readiness.decide``."""
 
 DEFAULT_FILE = "waivers.toml"
 MAX_AGE = timedelta(days=90)
@@ -45,15 +48,6 @@ def load_waivers(path: Path, max_age: timedelta = MAX_AGE) -> tuple[Waiver, ...]
         _check(waiver, file, f"{TABLE}[{index}]", max_age)
         _check_twin(waivers[:index], waiver, file, f"{TABLE}[{index}]")
     return waivers
-
-
-def matches(waiver: Waiver, finding: Finding) -> bool:
-    """Say whether a waiver names a finding: its rule and its subject, each spelled out or as a glob."""
-    return _names(waiver.rule, finding.rule) and _names(waiver.subject, finding.subject)
-
-
-def _names(pattern: str, text: str) -> bool:
-    return pattern == text or fnmatchcase(text, pattern)
 
 
 def _check(waiver: Waiver, file: str, table: str, max_age: timedelta) -> None:

@@ -14,7 +14,6 @@ import threading
 from pathlib import Path
 from types import FrameType
 
-from readiness.embedded.control_plane import EmbeddedAws
 from readiness.embedded.settings import EmbeddedSettings
 
 
@@ -38,11 +37,14 @@ def main() -> int:
     except (OSError, ValueError, KeyError) as error:
         sys.stderr.write(f"The settings {arguments.settings} cannot be read: {error}\n")
         return 1
-    aws = EmbeddedAws(settings, arguments.port)
     try:
+        # Imported late, so that a part that can't even be imported ends in a sentence and not in a traceback.
+        from readiness.embedded.control_plane import EmbeddedAws
+
+        aws = EmbeddedAws(settings, arguments.port)
         aws.start()
-    except OSError as error:
-        sys.stderr.write(f"The embedded AWS cannot start: {error}\n")
+    except Exception as error:  # noqa: BLE001 - whatever keeps it from starting, the caller reads one sentence
+        sys.stderr.write(f"The embedded AWS cannot start: {type(error).__name__}: {error}\n")
         return 1
     try:
         sys.stdout.write(json.dumps({"endpoint": aws.endpoint, "pid": os.getpid(), "id": aws.id}) + "\n")

@@ -226,7 +226,7 @@ class CloudFormation:
             desired = self._desired(params, None)
             stack = self._new(params, "CREATE_IN_PROGRESS")
         stack.termination_protection = bool(params.get("EnableTerminationProtection"))
-        stack.disable_rollback = bool(params.get("DisableRollback"))
+        stack.disable_rollback = _rollback_disabled(params)
         stack.retain_except_on_create = bool(params.get("RetainExceptOnCreate"))
         stack.description = desired.template.document.get("Description")
         on_failure = "DO_NOTHING" if stack.disable_rollback else params.get("OnFailure", "ROLLBACK")
@@ -235,6 +235,7 @@ class CloudFormation:
 
     def _update_stack(self, params: dict[str, Any]) -> Mapping[str, Any]:
         """https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_UpdateStack.html."""
+        _refuse(params)
         with self._lock:
             stack = self._stack(params["StackName"])
             self._check_updatable(stack)
@@ -247,7 +248,7 @@ class CloudFormation:
     def _begin_update(self, stack: Stack, desired: Desired, params: Mapping[str, Any]) -> str:
         stack.description = desired.template.document.get("Description")
         stack.retain_except_on_create = bool(params.get("RetainExceptOnCreate"))
-        disable_rollback = bool(params.get("DisableRollback"))
+        disable_rollback = _rollback_disabled(params)
         return self._begin(stack, lambda one: one.update(desired, disable_rollback=disable_rollback), params, "UPDATE")
 
     def _check_updatable(self, stack: Stack) -> None:
@@ -268,6 +269,7 @@ class CloudFormation:
         """https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DeleteStack.html."""
         if params.get("DeletionMode") not in (None, "STANDARD"):
             raise _refusal(f"DeletionMode {params['DeletionMode']}")
+        _refuse(params)
         with self._lock:
             stack = self._find(params["StackName"])
             if stack is None or stack.deleted_at is not None or stack.status == "DELETE_IN_PROGRESS":
@@ -325,7 +327,7 @@ class CloudFormation:
         kind = params.get("ChangeSetType", "UPDATE")
         if kind not in ("CREATE", "UPDATE"):
             raise _refusal(f"ChangeSetType {kind}")
-        # ImportExistingResources is accepted, as CDK always sets it for bootstrap: what would be imported fails to be created.
+        # CDK sets ImportExistingResources for bootstrap; what would be imported is refused as what it is: existing.
         _refuse(params, "ResourcesToImport", "DeploymentMode")
         with self._lock:
             stack = self._stack_of_change_set(params, kind)
@@ -406,7 +408,7 @@ class CloudFormation:
                 return {}
             stack.description = desired.template.document.get("Description")
             stack.retain_except_on_create = bool(params.get("RetainExceptOnCreate"))
-            stack.disable_rollback = bool(params.get("DisableRollback"))
+            stack.disable_rollback = _rollback_disabled(params)
             on_failure = "DO_NOTHING" if stack.disable_rollback else change_set.on_failure
             self._begin(stack, lambda one: one.create(desired, on_failure), params, "CREATE")
         return {}
@@ -585,8 +587,15 @@ def _refuse(params: Mapping[str, Any], *names: str) -> None:
     mode = (params.get("DeploymentConfig") or {}).get("Mode", "STANDARD")
     if mode != "STANDARD":
         raise _refusal(f"DeploymentConfig.Mode {mode}")
+    mode = (params.get("DeploymentConfig") or {}).get("Mode", "STANDARD")
+    if mode != "STANDARD":
+        raise _refusal(f"DeploymentConfig.Mode {mode}")
     if (params.get("RollbackConfiguration") or {}).get("RollbackTriggers"):
         raise _refusal("RollbackConfiguration.RollbackTriggers")
+
+
+def _rollback_disabled(params: Mapping[str, Any]) -> bool:
+    return bool(params.get("DisableRollback") or (params.get("DeploymentConfig") or {}).get("DisableRollback"))
 
 
 def _given_parameters(params: Mapping[str, Any], stack: Stack | None) -> tuple[dict[str, str], dict[str, str]]:

@@ -15,11 +15,14 @@ from readiness.embedded.clients import Clients
 from readiness.embedded.cloudformation import CloudFormation
 from readiness.embedded.cloudwatch import CloudWatch
 from readiness.embedded.ecs import Ecs
+from readiness.embedded.elasticache import ElastiCache
 from readiness.embedded.functions import Functions
 from readiness.embedded.moto_adapter import Action, MotoServer
 from readiness.embedded.processes import Spawner
+from readiness.embedded.rds import Rds
 from readiness.embedded.scheduler import Scheduler
 from readiness.embedded.settings import EmbeddedSettings
+from readiness.embedded.tag_index import TagIndex
 
 STOP_DEADLINE_S = 15.0
 """How long one part may take to stop before the next one is stopped all the same."""
@@ -59,7 +62,7 @@ class EmbeddedAws:
         """Start the API server, then the parts, each of which may call those before it.
 
         Raises:
-            OSError: the port is taken.
+            ServerError: the port is taken.
         """
         self.settings.state_dir.mkdir(parents=True, exist_ok=True)
         with ExitStack() as starting:
@@ -71,7 +74,7 @@ class EmbeddedAws:
             spawner.start()
             starting.callback(_stopped, "the child processes", spawner.stop)
             for part in self._parts(spawner, Clients(server.endpoint, self.settings.region)):
-                _register(part)
+                _register(part.actions)
                 part.start()
                 starting.callback(_stopped, type(part).__name__, part.stop)
             self.endpoint = server.endpoint
@@ -101,14 +104,17 @@ class EmbeddedAws:
             balancers,
             ecs,
             Scheduler(settings, clients),
+            ElastiCache(settings),
+            Rds(),
+            TagIndex(settings, [cloudwatch.tags]),
             CloudFormation(settings, clients),
         )
 
 
-def _register(part: Part) -> None:
-    """Make the API server answer a part's operations by its actions."""
-    for service, actions in part.actions.items():
-        (moto_adapter.replace if service in _WHOLE else moto_adapter.override)(service, actions)
+def _register(actions: Mapping[str, Mapping[str, Action]]) -> None:
+    """Make the API server answer operations by our actions."""
+    for service, ours in actions.items():
+        (moto_adapter.replace if service in _WHOLE else moto_adapter.override)(service, ours)
 
 
 def _stopped(name: str, stop: Callable[[], Any]) -> None:

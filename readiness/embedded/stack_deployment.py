@@ -334,7 +334,6 @@ class Deployment:
         record.physical_id, record.attributes = resource.id, resource.attributes
         if verb == "CREATE":
             self._done.append(_Step(None, record, replaced=False))
-            self._stack.tell_resource(record, "CREATE_IN_PROGRESS", "Resource creation Initiated")
         self._stack.tell_resource(record, f"{verb}_COMPLETE")
 
     def _update(self, old: StackResource, record: StackResource, desired: Desired, changed: frozenset[str]) -> None:

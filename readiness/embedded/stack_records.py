@@ -6,7 +6,7 @@ import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from readiness.embedded.settings import ACCOUNT_ID
@@ -123,7 +123,8 @@ class Stack:
         self.status = status
 
     def tell(self, logical_id: str, kind: str, physical_id: str | None, status: str, reason: str | None = None) -> None:
-        """Add an event."""
+        """Add an event. No two of a stack share an instant, since readers order them by it."""
+        at = max(now(), self.events[-1].at + timedelta(milliseconds=1)) if self.events else now()
         self.events.append(
             StackEvent(
                 event_id=f"{logical_id}-{status}-{uuid.uuid4()}",
@@ -132,7 +133,7 @@ class Stack:
                 type=kind,
                 status=status,
                 reason=reason,
-                at=now(),
+                at=at,
                 token=self.token,
                 operation_id=self.operation_id,
             )

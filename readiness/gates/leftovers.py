@@ -6,8 +6,12 @@ each line of the ledger; the tag index; and the log groups and snapshots that se
 
 from __future__ import annotations
 
+from typing import Any
+
+from botocore.exceptions import ClientError
+
 from readiness import contract, inventory
-from readiness.cloud import translated
+from readiness.cloud import is_gone, translated
 from readiness.gate import Context, Gate
 from readiness.inventory import Clients, Resource
 from readiness.ledger import Ledger
@@ -50,8 +54,8 @@ def look(clients: Clients, ledger: Ledger) -> Observation:
             *stack,
             *made,
             *_tagged(clients, run_id, gone),
-            *_log_groups(clients, run_id, gone),
-            *_snapshots(clients, run_id),
+            *_log_groups(clients, (run_id, *gone), gone),
+            *_snapshots(clients, (run_id, *gone)),
         )
     )
 
@@ -59,7 +63,8 @@ def look(clients: Clients, ledger: Ledger) -> Observation:
 def _announced(clients: Clients, ledger: Ledger) -> list[Resource]:
     """Return how the ledger's own entries stand: the stack, tasks, and task definitions outside of the stack."""
     probes = {"stack": _stack, "ecs-task": _tasks, "task-definition": _task_definition}
-    return [probes[entry.kind](clients, entry.name) for entry in ledger.created() if entry.kind in probes]
+    named = [(entry.kind, entry.details.get("started_by", entry.name)) for entry in ledger.created()]
+    return [probes[kind](clients, name) for kind, name in dict.fromkeys(named) if kind in probes]
 
 
 def _stack(clients: Clients, name: str) -> Resource:
@@ -79,19 +84,28 @@ def _stack(clients: Clients, name: str) -> Resource:
 def _tasks(clients: Clients, started_by: str) -> Resource:
     """Return how the tasks that the run started stand, in whichever cluster."""
     ecs = clients("ecs")
-    with translated("Listing tasks"):
+    with translated("Listing clusters"):
         clusters = [arn for page in ecs.get_paginator("list_clusters").paginate() for arn in page["clusterArns"]]
-        running = [
-            arn
-            for cluster in clusters
-            for arn in ecs.list_tasks(cluster=cluster, startedBy=started_by, desiredStatus="RUNNING")["taskArns"]
-        ]
-    standing = inventory.Resource(kind="ecs-task", name=started_by, source="ledger", standing="gone")
+    running = [arn for cluster in clusters for arn in _running_tasks(ecs, cluster, started_by)]
     if not running:
-        return standing
+        return Resource(kind="ecs-task", name=started_by, source="ledger", standing="gone")
     return Resource(
         kind="ecs-task", name=", ".join(running), source="ledger", standing="there", why="it is still running"
     )
+
+
+def _running_tasks(ecs: Any, cluster: str, started_by: str) -> list[str]:
+    """Return the running tasks of a cluster; a cluster that was deleted runs none."""
+    with translated("Listing tasks"):
+        try:
+            pages = ecs.get_paginator("list_tasks").paginate(
+                cluster=cluster, startedBy=started_by, desiredStatus="RUNNING"
+            )
+            return [arn for page in pages for arn in page["taskArns"]]
+        except ClientError as error:
+            if is_gone(error):
+                return []
+            raise
 
 
 def _task_definition(clients: Clients, family: str) -> Resource:
@@ -139,26 +153,37 @@ def _belongs_to_gone(arn: str, gone: tuple[str, ...]) -> bool:
     return False
 
 
-def _log_groups(clients: Clients, run_id: str, gone: tuple[str, ...]) -> list[Resource]:
-    """Return the log groups that carry the run's name; services make some by themselves, outside of any stack."""
+def _log_groups(clients: Clients, names: tuple[str, ...], gone: tuple[str, ...]) -> list[Resource]:
+    """Return the log groups that carry a name of the run; services make some by themselves, outside of any stack."""
     with translated("Listing log groups"):
         pages = clients("logs").get_paginator("describe_log_groups").paginate()
-        names = [group["logGroupName"] for page in pages for group in page["logGroups"]]
+        groups = [group["logGroupName"] for page in pages for group in page["logGroups"]]
     return [
-        Resource(kind="log-group", name=name, source="log-group", standing="there", why="made by a service")
-        for name in names
-        if run_id in name and name not in gone
+        Resource(kind="log-group", name=group, source="log-group", standing="there", why="made by a service")
+        for group in groups
+        if group not in gone and _carries(group, names)
     ]
 
 
-def _snapshots(clients: Clients, run_id: str) -> list[Resource]:
-    """Return the database snapshots that carry the run's name."""
+def _snapshots(clients: Clients, names: tuple[str, ...]) -> list[Resource]:
+    """Return the database snapshots that carry a name of the run."""
     with translated("Listing database snapshots"):
         pages = clients("rds").get_paginator("describe_db_cluster_snapshots").paginate()
         found = [each["DBClusterSnapshotIdentifier"] for page in pages for each in page["DBClusterSnapshots"]]
     return [
-        Resource(kind="snapshot", name=name, source="snapshot", standing="there") for name in found if run_id in name
+        Resource(kind="snapshot", name=name, source="snapshot", standing="there")
+        for name in found
+        if _carries(name, names)
     ]
+
+
+_TELLING = 16
+"""A physical name of at least so many characters is no coincidence within another name."""
+
+
+def _carries(text: str, names: tuple[str, ...]) -> bool:
+    """Say whether *text* holds one of the names of the run or of its resources; CloudFormation cuts run ids short."""
+    return any(name in text for name in names if len(name) >= _TELLING)
 
 
 def judge(seen: Observation, settings: Settings) -> Judgement:

@@ -68,13 +68,13 @@ def _head(record: Record, plan: Plan) -> str:
 
 def _reasons(record: Record) -> str:
     if record.leftovers:
-        left = "\n".join(f"- {_cell(name)}" for name in record.leftovers)
+        left = "\n".join(f"- {_text(name)}" for name in record.leftovers)
         warning = f"## May still exist\n\n{left}\n\n`readiness teardown {record.run_id}` finishes the teardown.\n\n"
     else:
         warning = ""
     if not record.reasons:
         return warning + "Nothing stands between this candidate and production."
-    return warning + "## Why it is not GO\n\n" + "\n".join(f"- {_cell(reason)}" for reason in record.reasons)
+    return warning + "## Why it is not GO\n\n" + "\n".join(f"- {_text(reason)}" for reason in record.reasons)
 
 
 def _gates(record: Record) -> str:
@@ -85,7 +85,15 @@ def _gates(record: Record) -> str:
         need = "yes" if result.required else "no"
         examined = str(result.judgement.examined)
         rows.append(
-            (f"`{result.gate}`", result.question, _MARKS[result.outcome], need, examined, f"{seconds:.1f} s", evidence)
+            (
+                f"`{result.gate}`",
+                _text(result.question),
+                _MARKS[result.outcome],
+                need,
+                examined,
+                f"{seconds:.1f} s",
+                evidence,
+            )
         )
     asked = {result.gate for result in record.results}
     rows += [(f"`{gate}`", "", "❔ not asked", "yes", "0", "", "none") for gate in record.required if gate not in asked]
@@ -94,7 +102,7 @@ def _gates(record: Record) -> str:
 
 def _measurements(results: Sequence[GateResult]) -> str:
     rows = [
-        (f"`{result.gate}`", each.name, figure(each.value, each.unit), *_against(each), f"{each.samples:,}")
+        (f"`{result.gate}`", _text(each.name), figure(each.value, each.unit), *_against(each), f"{each.samples:,}")
         for result in results
         for each in result.judgement.measurements
     ]
@@ -138,7 +146,14 @@ def _finding_row(gate: str, each: Disposed) -> tuple[str, ...]:
     if each.waiver is not None:
         standing += f" until {each.waiver.expires} by {each.waiver.approver}: {each.waiver.reason}"
     finding = each.finding
-    return str(finding.severity), f"`{gate}`", f"`{finding.rule}`", f"`{finding.subject}`", finding.message, standing
+    return (
+        str(finding.severity),
+        f"`{gate}`",
+        _code(finding.rule),
+        _code(finding.subject),
+        _text(finding.message),
+        _text(standing),
+    )
 
 
 def _counts(found: Iterable[Disposed]) -> str:
@@ -157,7 +172,11 @@ def _counts(found: Iterable[Disposed]) -> str:
 
 
 def _gaps(record: Record) -> str:
-    rows = [(f"`{result.gate}`", gap.what, gap.why) for result in record.results for gap in result.judgement.gaps]
+    rows = [
+        (f"`{result.gate}`", _text(gap.what), _text(gap.why))
+        for result in record.results
+        for gap in result.judgement.gaps
+    ]
     return "## Gaps: what should have been seen and was not\n\n" + _table(("gate", "what", "why"), rows) if rows else ""
 
 
@@ -167,7 +186,7 @@ def _residual(record: Record) -> str:
     parts = []
     if used:
         rows = [
-            (f"`{w.rule}`", f"`{w.subject}`", w.reason, w.owner, w.approver, str(w.expires))
+            (_code(w.rule), _code(w.subject), _text(w.reason), _text(w.owner), _text(w.approver), str(w.expires))
             for w in sorted(used, key=lambda w: (w.expires, w.rule, w.subject))
         ]
         parts.append(
@@ -175,7 +194,7 @@ def _residual(record: Record) -> str:
             + _table(("rule", "subject", "reason", "owner", "approver", "until"), rows)
         )
     if record.unused_waivers:
-        idle = [(f"`{w.rule}`", f"`{w.subject}`", w.owner, str(w.expires)) for w in record.unused_waivers]
+        idle = [(_code(w.rule), _code(w.subject), _text(w.owner), str(w.expires)) for w in record.unused_waivers]
         parts.append(
             "## Waivers that waive nothing\n\nExpired, or for a fault that is gone: delete them.\n\n"
             + _table(("rule", "subject", "owner", "expires"), idle)
@@ -189,7 +208,7 @@ def _signatures(record: Record, plan: Plan) -> str:
     for role, owner in plan.owners.items():
         signature = signed.get(role)
         decision = f"{signature.decision}, {signature.at:%Y-%m-%d %H:%M} UTC" if signature else "missing"
-        rows.append((role, signature.name if signature else owner.name, decision))
+        rows.append((_text(role), _text(signature.name if signature else owner.name), decision))
     return "## Sign-off\n\n" + _table(("role", "owner", "decision"), rows)
 
 
@@ -216,6 +235,24 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+def _text(text: str) -> str:
+    """Return *text* as one line of prose that is no HTML."""
+    return _one_line(text).replace("<", "&lt;")
+
+
+def _code(text: str) -> str:
+    """Return *text* as a code span, whatever backticks it holds."""
+    fence = "`"
+    while fence in text:
+        fence += "`"
+    gap = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{gap}{text}{gap}{fence}"
+
+
 def _cell(text: str) -> str:
     """Return *text* so that it stays in its cell."""
-    return text.replace("|", "\\|").replace("\r", "").replace("\n", " ")
+    return _one_line(text).replace("|", "\\|")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.splitlines())

@@ -1,8 +1,8 @@
 """A server that misbehaves in known ways: ``python -m tests.embedded.odd_server HOST PORT [stall]``.
 
 The path says how. ``/reset``: resets the connection after the request. ``/cut``: promises more bytes than it sends.
-``/silent``: never answers. ``/wrong``: 200 with the wrong body. ``/echo``: 500 with the request as body. Anything else is
-answered after 5 ms; with ``stall`` the whole server stands still for 500 ms every 5 s.
+``/silent``: never answers. ``/wrong``: 200 with the wrong body. ``/echo``: 500 with the request as body. Anything else
+is answered after 5 ms; with ``stall`` the whole server stands still for 500 ms every 5 s.
 """
 
 from __future__ import annotations

@@ -150,9 +150,11 @@ def standing(finding, *register, on=TODAY):
     return dispose([finding], register, on)[0].disposition
 
 
-def test_a_waiver_is_in_force_until_the_end_of_its_last_day():
-    waiver = a_waiver(expires=date(2026, 3, 1))
+def test_a_waiver_is_in_force_from_its_first_day_to_the_end_of_its_last():
+    waiver = a_waiver(created=date(2026, 2, 1), expires=date(2026, 3, 1))
 
+    assert standing(a_finding(), waiver, on=date(2026, 1, 31)) is Disposition.OPEN
+    assert standing(a_finding(), waiver, on=date(2026, 2, 1)) is Disposition.WAIVED
     assert standing(a_finding(), waiver, on=date(2026, 3, 1)) is Disposition.WAIVED
     assert standing(a_finding(), waiver, on=date(2026, 3, 2)) is Disposition.OPEN
 

@@ -32,7 +32,7 @@ numbers = st.floats(allow_nan=False, allow_infinity=False)
 observations = st.builds(
     Seen,
     values=st.lists(numbers, max_size=5).map(tuple),
-    at=st.datetimes(datetime(1971, 1, 1), datetime(2999, 1, 1), timezones=st.just(UTC)),
+    at=st.datetimes(datetime(1971, 1, 1), datetime(2999, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - as it wants
     by_name=st.none() | st.dictionaries(text, st.timedeltas(timedelta(0), timedelta(days=99)), max_size=3),
 )
 judgements = st.builds(

@@ -1,5 +1,7 @@
 """Ctrl-C and SIGTERM: the first ends the run, and nobody leaves a clone behind by pressing twice."""
 
+# ruff: noqa: PT012 - what a signal does to the whole block is what is tested
+
 from __future__ import annotations
 
 import os

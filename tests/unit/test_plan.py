@@ -164,6 +164,7 @@ def test_a_missing_key_is_named(tmp_path, path):
         ("service", 3, "service", "dictionary"),
         ("database", {"min_acu": 4, "max_acu": 2}, "database.max_acu", "below database.min_acu"),
         ("budget", {"clone_lifetime": "1h", "wall_clock": "2h"}, "budget.clone_lifetime", "would be reaped"),
+        ("budget.wall_clock", "0s", "budget.wall_clock", "is 0 s"),
         ("aws.production_accounts", ["12"], "aws.production_accounts[0]", "pattern"),
         ("embedded.time_scale", 0.5, "embedded.time_scale", "greater than or equal to 1"),
     ],

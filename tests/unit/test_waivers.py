@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from readiness.decide import covers
 from readiness.errors import PlanError
 from readiness.model import Finding, Severity
-from readiness.waivers import load_waivers, matches
+from readiness.waivers import load_waivers
 
 ENTRY = {
     "rule": '"checkov/CKV_AWS_2"',
@@ -124,4 +125,4 @@ def test_a_waiver_names_a_finding_by_rule_and_subject(
 ):
     (waiver,) = load_waivers(register(tmp_path, ENTRY | change))
 
-    assert matches(waiver, other) is is_named
+    assert covers(waiver, other) is is_named

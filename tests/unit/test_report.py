@@ -1,0 +1,293 @@
+"""The report: verdict first, nothing that is missing left out, and text stays in its cell."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from readiness import report
+from readiness.model import (
+    Candidate,
+    Environment,
+    Gap,
+    Measurement,
+    Outcome,
+    Severity,
+    Signature,
+    Verdict,
+)
+from readiness.report.markdown import figure
+from tests.unit.samples import T0, a_finding, a_judgement, a_plan, a_record, a_result, a_waiver
+
+
+def rendered(*results, **changes):
+    return report.markdown(a_record(*results, **changes), a_plan())
+
+
+def section(text, title):
+    """Return the lines of a section."""
+    return text.split(f"## {title}", 1)[1].split("\n## ", 1)[0].splitlines()
+
+
+def cells(line):
+    """Split a table row at its unescaped pipes."""
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+# --- the verdict -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"outcome": Outcome.PASSED}, "Rehearsal passed (NO-GO for production)"),
+        ({"outcome": Outcome.FAILED}, "Rehearsal failed (NO-GO for production)"),
+        ({"outcome": Outcome.INCONCLUSIVE}, "Rehearsal inconclusive (NO-GO for production)"),
+        ({"environment": Environment.AWS, "verdict": Verdict.GO}, "GO"),
+        ({"environment": Environment.AWS, "verdict": Verdict.NO_GO}, "NO-GO"),
+    ],
+)
+def test_the_verdict_comes_first(changes, words):
+    record = a_record(a_result(), **changes)
+
+    assert report.headline(record) == words
+    assert report.markdown(record, a_plan()).splitlines()[0] == f"# shop: {words}"
+
+
+def test_a_rehearsal_says_that_it_is_no_evidence_and_how_time_was_shortened():
+    text = rendered(a_result())
+
+    assert "> **Emulated.**" in text
+    assert "shortened 20-fold" in text
+
+
+def test_a_rehearsal_in_real_time_does_not_speak_of_shortening():
+    assert "shortened" not in rendered(a_result(), time_scale=1.0)
+
+
+def test_a_run_on_aws_is_not_called_emulated():
+    assert "Emulated" not in rendered(a_result(), environment=Environment.AWS)
+
+
+def test_a_dirty_commit_is_said_to_be():
+    dirty = Candidate(commit="c0ffee" * 6, dirty=True, template_digests={}, image="shop:1")
+
+    assert "`c0ffeec0ffee` with uncommitted changes" in rendered(a_result(), candidate=dirty)
+
+
+def test_each_reason_is_said():
+    text = rendered(a_result(), reasons=("load: failed: p95", "sign-off: nobody"))
+
+    assert section(text, "Why it is not GO")[2:4] == ["- load: failed: p95", "- sign-off: nobody"]
+
+
+def test_without_a_reason_nothing_stands_in_the_way():
+    text = rendered(a_result(), environment=Environment.AWS, verdict=Verdict.GO, reasons=())
+
+    assert "Nothing stands between this candidate and production." in text
+
+
+def test_leftovers_are_named_before_the_reasons_with_what_to_do():
+    text = rendered(a_result(), leftovers=("stack readiness-1", "queue|2"))
+
+    assert text.index("## May still exist") < text.index("## Why it is not GO")
+    assert section(text, "May still exist")[2:4] == ["- stack readiness-1", "- queue|2"]
+    assert "`readiness teardown 20260301-120000-abcd`" in text
+
+
+# --- silence ---------------------------------------------------------------------------------------------------------
+
+
+def test_no_results_at_all_show_each_required_gate_as_not_asked():
+    text = rendered(required=("load", "alarms"), outcome=Outcome.INCONCLUSIVE)
+
+    rows = [cells(line) for line in section(text, "Gates")[4:] if line]
+    assert [(row[0], row[2]) for row in rows] == [("`load`", "❔ not asked"), ("`alarms`", "❔ not asked")]
+    assert "passed" not in text
+
+
+def test_sections_that_would_be_empty_are_left_out():
+    text = rendered()
+
+    for title in ("Measurements", "Findings", "Gaps", "Residual", "Waivers that waive nothing", "May still exist"):
+        assert f"## {title}" not in text
+
+
+def test_a_gap_says_what_was_not_seen_and_why():
+    text = rendered(a_result(judgement=a_judgement(gaps=(Gap(what="the log", why="it was empty"),))))
+
+    assert "| `numbers` | the log | it was empty |" in section(text, "Gaps")
+
+
+def test_a_gate_without_an_observation_has_no_link():
+    assert cells(section(rendered(a_result(observation=None)), "Gates")[4])[-1] == "none"
+
+
+def test_the_observation_of_a_gate_is_linked():
+    row = cells(section(rendered(a_result()), "Gates")[4])
+
+    assert row == [
+        "`numbers`",
+        "Are the numbers good?",
+        "✅ passed",
+        "yes",
+        "1",
+        "2.0 s",
+        "[observations/numbers.json](observations/numbers.json)",
+    ]
+
+
+# --- findings and waivers --------------------------------------------------------------------------------------------
+
+ODD = [
+    "a | b",
+    "two\nlines",
+    "windows\r\nlines",
+    "<script>alert(1)</script>",
+    "<!-- swallows the rest",
+    "`code` and ``more``",
+    "[bold]markup[/bold]",
+    "ends with \\",
+    "\\| already escaped",
+]
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_odd_text_stays_in_its_cell(text):
+    judgement = a_judgement(
+        a_finding(f"subject {text}", rule=f"fake/{text}", message=text), gaps=(Gap(what=text, why=text),)
+    )
+    waiver = a_waiver(subject=f"idle {text}")
+    record = a_record(
+        a_result(judgement=judgement), leftovers=(text,), reasons=(text, "last"), unused_waivers=(waiver,)
+    )
+
+    lines = report.markdown(record, a_plan()).splitlines()
+
+    tables = [line for line in lines if line.startswith("|")]
+    assert {len(cells(line)) for line in tables} <= {2, 3, 4, 6, 7}
+    assert len(cells(next(line for line in tables if "| open |" in line and "`numbers`" in line))) == 6
+    assert "- last" in lines
+    assert all(line.endswith("|") for line in tables)
+    prose = re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", "", "\n".join(lines))
+    assert "<" not in prose
+
+
+def test_findings_come_worst_first_and_waived_ones_last():
+    judgement = a_judgement(
+        a_finding("low", Severity.LOW), a_finding("waived", Severity.CRITICAL), a_finding("high", Severity.HIGH)
+    )
+    text = rendered(a_result(judgement=judgement, waivers=(a_waiver(subject="waived"),)))
+
+    rows = [cells(line) for line in section(text, "Findings") if "`fake/too-much`" in line]
+    assert [row[3] for row in rows] == ["`high`", "`low`", "`waived`"]
+    assert rows[-1][5] == "waived until 2026-04-01 by Grace: It is as much as it was last year."
+
+
+def test_critical_and_high_are_counted_even_when_there_are_none():
+    text = rendered(a_result(judgement=a_judgement(a_finding(severity=Severity.LOW))))
+
+    rows = [cells(line) for line in section(text, "Findings")[4:7]]
+    assert rows == [["CRITICAL", "0", "0"], ["HIGH", "0", "0"], ["LOW", "1", "0"]]
+
+
+def test_more_findings_than_a_page_holds_are_counted():
+    judgement = a_judgement(*(a_finding(f"subject-{index}") for index in range(60)))
+
+    text = rendered(a_result(judgement=judgement))
+
+    assert "… and 10 more, all in `record.json`." in text
+    assert text.count("`fake/too-much`") == 50
+
+
+def test_a_waiver_in_force_is_a_residual_risk_named_once():
+    judgement = a_judgement(a_finding("value-0"), a_finding("value-1"))
+    text = rendered(a_result(judgement=judgement, waivers=(a_waiver(subject="value-*"),)))
+
+    rows = [cells(line) for line in section(text, "Residual risks: accepted by waiver")[4:] if line]
+    assert rows == [
+        ["`fake/too-much`", "`value-*`", "It is as much as it was last year.", "Ada", "Grace", "2026-04-01"]
+    ]
+
+
+def test_a_waiver_that_waives_nothing_is_to_be_deleted():
+    text = rendered(a_result(), unused_waivers=(a_waiver(),))
+
+    assert "delete them" in text
+    assert "| `fake/too-much` | `value-0` | Ada | 2026-04-01 |" in section(text, "Waivers that waive nothing")
+
+
+# --- measurements ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "threshold", "comparison", "cell", "margin"),
+    [
+        (200, 250, "<=", "✅ ≤ 250 ms", "+20%"),
+        (250, 250, "<=", "✅ ≤ 250 ms", "+0%"),
+        (300, 250, "<=", "❌ ≤ 250 ms", "-20%"),
+        (300, 250, ">=", "✅ ≥ 250 ms", "+20%"),
+        (200, 250, ">=", "❌ ≥ 250 ms", "-20%"),
+        (0, 0, "<=", "✅ ≤ 0 ms", ""),
+        (1, 0, "<=", "❌ ≤ 0 ms", ""),
+        (1, None, None, "", ""),
+    ],
+)
+def test_a_measurement_is_held_against_its_threshold(value, threshold, comparison, cell, margin):
+    measurement = Measurement(
+        name="p95", value=value, unit="ms", samples=12345, threshold=threshold, comparison=comparison
+    )
+
+    row = cells(section(rendered(a_result(judgement=a_judgement(measurements=(measurement,)))), "Measurements")[4])
+
+    assert row == ["`numbers`", "p95", figure(value, "ms"), cell, margin, "12,345"]
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0.0123, "ratio", "1.23%"),
+        (0, "ms", "0 ms"),
+        (5.0, "s", "5 s"),
+        (0.123, "s", "0.12 s"),
+        (12.34, "ms", "12.3 ms"),
+        (1234.5, "", "1,234"),
+        (-12.34, "ms", "-12.3 ms"),
+    ],
+)
+def test_a_figure_has_as_many_digits_as_a_person_reads(value, unit, text):
+    assert figure(value, unit) == text
+
+
+# --- who and on what -------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_signature_is_said_to_be():
+    assert "| release | Ada | missing |" in section(rendered(a_result()), "Sign-off")
+
+
+def test_a_signature_names_who_gave_it_and_when():
+    signature = Signature(role="release", name="Grace", decision="no-go", at=T0)
+
+    assert "| release | Grace | no-go, 2026-03-01 12:00 UTC |" in rendered(a_result(), signatures=(signature,))
+
+
+def test_the_report_names_every_digest_that_it_rests_on():
+    record = a_record(a_result())
+    candidate = replace(record.candidate, template_digests={"shop.template.json": "sha256:3"})
+
+    text = report.markdown(replace(record, candidate=candidate), a_plan())
+
+    for digest in ("sha256:1", "sha256:2", "sha256:3"):
+        assert f"`{digest}`" in text
+
+
+def test_the_report_says_where_the_time_went():
+    assert "| Deploy the clone | 30.0 s |" in section(rendered(a_result()), "Where the time went")
+
+
+def test_the_length_of_the_run_is_said():
+    assert "2026-03-01 12:00 UTC · 180 s ·" in rendered(a_result(), decided_at=T0 + timedelta(minutes=3))
