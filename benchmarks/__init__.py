@@ -1,0 +1,1 @@
+"""What measures speed and accuracy against peers, side by side in one run."""

@@ -117,7 +117,7 @@ def main() -> None:
                 direct = requests_per_s(f"http://{host}:{port}/", arguments.seconds, arguments.connections)
                 through = requests_per_s(url, arguments.seconds, arguments.connections)
                 ratios.append(through / direct)
-                sys.stdout.write(f"direct {direct:9,.0f}/s   through {through:9,.0f}/s   ratio {through / direct:.2f}\n")
+                sys.stdout.write(f"direct {direct:,.0f}/s   through {through:,.0f}/s   ratio {through / direct:.2f}\n")
     sys.stdout.write(f"median ratio {statistics.median(ratios):.2f}\n")
 
 

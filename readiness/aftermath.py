@@ -7,13 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from readiness import contract, staging
-from readiness.cloud import await_no_strays, connect_aws, strays, translated
+from readiness.cloud import await_end, connect_aws, servers, strays, translated
 from readiness.errors import ReadinessError, TeardownError
 from readiness.gates import leftovers
 from readiness.ledger import FILE, Entry, Ledger
 from readiness.run import RUNS
 
+_STOP_DEADLINE_S = 30.0
 _RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4}")
 
 
@@ -69,11 +72,16 @@ def teardown_embedded(run_id: str, entries: tuple[Entry, ...]) -> list[str]:
         lines = [f"{run_id}: the run ended by itself and tore down what it had made"]
     else:
         lines = [f"{run_id}: the run was cut off"]
-    for entry in entries:
-        if entry.event == "embedded-aws-ready":
-            found = len(strays(entry.name))
-            await_no_strays(entry.name, deadline_s=30.0)
-            lines.append(f"{run_id}: no process of its embedded AWS is left ({found} were still there when asked)")
+    folders = [entry.name for entry in entries if entry.event == "about-to-create" and entry.kind == "embedded-aws"]
+    ids = [entry.name for entry in entries if entry.event == "embedded-aws-ready"]
+
+    def left() -> list[psutil.Process]:
+        return [each for folder in folders for each in servers(folder)] + [each for id in ids for each in strays(id)]
+
+    if folders:
+        found = len(left())
+        await_end(left, deadline_s=_STOP_DEADLINE_S)
+        lines.append(f"{run_id}: no process of its embedded AWS is left ({found} were still there when asked)")
     return lines
 
 

@@ -34,6 +34,7 @@ EMBEDDED_ID_VARIABLE = "READINESS_EMBEDDED_ID"
 """Every process of an embedded AWS carries it, so that strays can be found."""
 
 EMBEDDED_FLEET_IMAGE = "readiness-fleet:local"
+_SETTINGS = "settings.json"
 _STOP_DEADLINE_S = 30.0
 _CONFIG = Config(retries={"mode": "standard", "max_attempts": 8}, connect_timeout=10, read_timeout=60)
 
@@ -180,7 +181,7 @@ def start_embedded(
         The process, and what it said when it was ready: ``endpoint``, ``pid``, ``id``.
     """
     settings.state_dir.mkdir(parents=True, exist_ok=True)
-    file = settings.state_dir / "settings.json"
+    file = settings.state_dir / _SETTINGS
     file.write_text(settings.to_json(), encoding="utf-8")
     log = settings.state_dir / "embedded.log"
     ledger.about_to_create("embedded-aws", str(settings.state_dir))
@@ -224,27 +225,47 @@ def stop_embedded(process: subprocess.Popen[bytes], embedded_id: str) -> None:
     await_no_strays(embedded_id)
 
 
-def await_no_strays(embedded_id: str, *, deadline_s: float = 10.0) -> None:
-    """Wait until no process carries an embedded AWS's id; past the deadline end what is left.
+def await_no_strays(embedded_id: str) -> None:
+    """Wait until no process carries an embedded AWS's id; past a deadline end what is left.
+
+    Raises:
+        TeardownError: a process could not be ended.
+    """
+    await_end(lambda: strays(embedded_id), deadline_s=10.0)
+
+
+def await_end(find: Callable[[], list[psutil.Process]], *, deadline_s: float) -> None:
+    """Wait until *find* finds no process any more; past the deadline end what it finds.
 
     Raises:
         TeardownError: a process could not be ended.
     """
     until = time.monotonic() + deadline_s
-    while strays(embedded_id) and time.monotonic() < until:
+    while find() and time.monotonic() < until:
         time.sleep(0.1)
-    for stray in strays(embedded_id):
+    for stray in find():
         with suppress(psutil.Error):
             stray.kill()
-    _, alive = psutil.wait_procs(strays(embedded_id), timeout=5)
+    _, alive = psutil.wait_procs(find(), timeout=5)
     if alive:
         raise TeardownError(
             [f"process {each.pid}" for each in alive], hint="End them: kill -9 " + " ".join(str(p.pid) for p in alive)
         )
 
 
+def servers(folder: str) -> list[psutil.Process]:
+    """Return the processes that serve the embedded AWS whose files lie in *folder*: it is on their command line."""
+    settings = str(Path(folder) / _SETTINGS)
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if settings in process.cmdline() and process.pid != os.getpid():
+                found.append(process)
+    return found
+
+
 def strays(embedded_id: str) -> list[psutil.Process]:
-    """Return the processes that carry an embedded AWS's id."""
+    """Return the processes that an embedded AWS started: they carry its id."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):

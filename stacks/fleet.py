@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from aws_cdk import Aws, IgnoreMode, RemovalPolicy
+from aws_cdk import Aws, Duration, IgnoreMode, RemovalPolicy
 from aws_cdk import aws_ecr_assets as assets
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_logs as logs
@@ -80,6 +80,13 @@ class Fleet(Construct):
             user=_USER,
             readonly_root_filesystem=True,
             port_mappings=[ecs.PortMapping(container_port=port) for port in ports],
-            logging=ecs.LogDrivers.aws_logs(stream_prefix=contract.FLEET_LOG_STREAM_PREFIX, log_group=self.log_group),
+            # An orderly stop waits for the last answers; ECS's default of 30 s would cut it off.
+            stop_timeout=Duration.minutes(2),
+            # The results travel through the log: losing a line is losing evidence.
+            logging=ecs.LogDrivers.aws_logs(
+                stream_prefix=contract.FLEET_LOG_STREAM_PREFIX,
+                log_group=self.log_group,
+                mode=ecs.AwsLogDriverMode.BLOCKING,
+            ),
         )
         return definition

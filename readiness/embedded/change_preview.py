@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from readiness.embedded.stack_deployment import Account
 from readiness.embedded.resources import ENTRIES
+from readiness.embedded.stack_deployment import Account
 from readiness.embedded.stack_records import Desired, Stack, StackResource
 from readiness.embedded.template import Evaluation, ResourceDefinition, TemplateError
 

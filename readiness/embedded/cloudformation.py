@@ -110,10 +110,11 @@ class CloudFormation:
         return stack
 
     def _change_set(self, params: Mapping[str, Any]) -> ChangeSet:
-        wanted, stack = params["ChangeSetName"], params.get("StackName")
-        for change_set in self._change_sets:
-            named = change_set.name == wanted and stack in (change_set.stack.name, change_set.stack.id)
-            if change_set.id == wanted or named:
+        wanted = params["ChangeSetName"]
+        # A name counts within the stack that exists now, not within a deleted one that had the same name.
+        stack = self._find(params["StackName"]) if params.get("StackName") else None
+        for change_set in reversed(self._change_sets):
+            if change_set.id == wanted or (change_set.name == wanted and change_set.stack is stack):
                 return change_set
         raise AwsError("ChangeSetNotFound", f"ChangeSet [{wanted}] does not exist", 404)
 

@@ -5,6 +5,9 @@ Names, criteria and dimensions: https://docs.aws.amazon.com/elasticloadbalancing
 Dimension sets: ``LoadBalancer``, and ``TargetGroup`` with ``LoadBalancer``. Those with ``AvailabilityZone`` are left
 out: addresses on loopback have no zone. What AWS reports only when it isn't zero is not reported when it is zero.
 
+A request whose target broke a reused connection is counted for the load balancer, not for the target group: by then
+HAProxy has forgotten which it was.
+
 The log is one line per request with few distinct texts, so lines are counted before any is parsed: 2,000 requests per
 second cost next to nothing. The resolution of response times is the log's, one millisecond.
 """
@@ -19,6 +22,8 @@ from dataclasses import dataclass, field
 from readiness.embedded.metrics import Datum
 
 NAMESPACE = "AWS/ApplicationELB"
+ROUTING_SUFFIX = "_routing"
+"""How the names of the backends end through which the client side reaches the routing side."""
 
 _CONNECTION_FAILED = {"SC", "sC"}
 
@@ -167,6 +172,8 @@ _LOAD_BALANCER_ONLY = {
 
 def _count(line: LogLine, times: int, by_backend: dict[str, _Counts]) -> None:
     counts = by_backend[line.backend]
+    if line.backend.endswith(ROUTING_SUFFIX) and not line.ended.startswith("S"):
+        return  # a client that left: the routing side has logged it
     if line.act == "fixed":
         counts.sums["HTTP_Fixed_Response_Count"] += times
         return

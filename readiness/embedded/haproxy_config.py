@@ -265,15 +265,16 @@ def _defaults(balancer: LoadBalancer) -> list[str]:
 def _client_side(balancer: LoadBalancer, listener: Listener) -> list[str]:
     """The side that keeps client connections; it hands every request on to the routing side on a connection of its own.
 
-    Why two sides: when a target breaks a reused connection, HAProxy ends any but the *first* request of the client's
-    connection without an answer, so that the client may try again. A load balancer of AWS answers 502. On the routing
-    side every request is the first of its connection, so it is answered.
+    Why two sides: when a target breaks a reused connection, HAProxy ends the request without an answer and without a
+    log line, so that the client may try again. A load balancer of AWS answers 502. Here the routing side ends it so,
+    and this side, whose own connections are never reused, answers 502 and logs it.
     """
     return [
         f"frontend {listener.id}_clients",
         f"bind {balancer.address}:{listener.port}",
-        # What is well-formed is logged by the routing side; what is left are malformed (400) and slow (408) requests.
-        "http-request set-log-level silent",
+        # What the routing side answers is logged there. Left are malformed (400) and slow (408) requests, and those
+        # that the routing side ended silently, which are answered with 502 here.
+        "http-response set-log-level silent",
         'http-request set-header X-Forwarded-For "%[req.fhdr(x-forwarded-for)], %[src]" '
         "if { req.fhdr(x-forwarded-for) -m found }",
         "http-request set-header X-Forwarded-For %[src] if !{ req.fhdr(x-forwarded-for) -m found }",

@@ -1,6 +1,8 @@
-"""RDS: what moto keeps of a cluster that AWS does not.
+"""RDS: what moto leaves behind when a cluster is deleted.
 
-There is no database behind a cluster: it is available at once, under an address that nothing listens on.
+https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/Welcome.html
+
+There is no database behind it: a cluster is available at once, under an address that nothing listens on.
 """
 
 from __future__ import annotations
@@ -12,27 +14,26 @@ from readiness.embedded.moto_adapter import Action, backend, call_moto
 
 
 class Rds:
-    """Deletes a cluster's automated snapshots with it."""
+    """The end of database clusters."""
 
     def __init__(self) -> None:
         self.actions: Mapping[str, Mapping[str, Action]] = {"rds": {"DeleteDBCluster": self._delete_cluster}}
 
     def start(self) -> None:
-        """Nothing to start."""
+        """Nothing runs."""
 
     def stop(self) -> None:
-        """Nothing to stop."""
+        """Nothing runs."""
 
     def _delete_cluster(self, params: dict[str, Any]) -> Mapping[str, Any]:
-        """Delete a cluster, and its automated backups unless they are to be kept.
+        """https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBCluster.html.
 
-        https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBCluster.html
+        Automated snapshots go with the cluster, unless the caller wants to keep the automated backups.
         """
         answer = call_moto("rds", "DeleteDBCluster", params)
         if params.get("DeleteAutomatedBackups", True):
             snapshots = backend("rds").cluster_snapshots
-            identifier = params["DBClusterIdentifier"].lower()
-            for name, snapshot in list(snapshots.items()):
-                if snapshot.snapshot_type == "automated" and snapshot.db_cluster_identifier.lower() == identifier:
-                    del snapshots[name]
+            for identifier in list(snapshots):
+                if identifier.startswith(f"rds:{params['DBClusterIdentifier']}-"):
+                    del snapshots[identifier]
         return answer

@@ -43,11 +43,11 @@ def look(clients: Clients, ledger: Ledger) -> Observation:
     if not any(entry.kind == "stack" for entry in ledger.created()):
         return Observation(resources=tuple(made))
     run_id = next(entry.name for entry in entries if entry.event == "run-started")
-    # What only "goes with" something else was not asked for, so it proves nothing about what carries its name.
+    # What only "goes with" something else was not asked for, and tasks are known by the run's own id: neither proves
+    # anything about what else carries the name.
+    nameless = {*inventory.PARTS, "ecs-task"}
     gone = tuple(
-        each.name
-        for each in (*stack, *made)
-        if each.standing in ("gone", "phantom") and each.kind not in inventory.PARTS
+        each.name for each in (*stack, *made) if each.standing in ("gone", "phantom") and each.kind not in nameless
     )
     return Observation(
         resources=(

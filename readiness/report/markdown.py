@@ -101,14 +101,25 @@ def _gates(record: Record) -> str:
 
 
 def _measurements(results: Sequence[GateResult]) -> str:
-    rows = [
-        (f"`{result.gate}`", _text(each.name), figure(each.value, each.unit), *_against(each), f"{each.samples:,}")
-        for result in results
-        for each in result.judgement.measurements
+    """Return what was held against a threshold, and below it the figures that were not."""
+    found = [(result.gate, each) for result in results for each in result.judgement.measurements]
+    judged = [
+        (f"`{gate}`", each.name, figure(each.value, each.unit), *_against(each), f"{each.samples:,}")
+        for gate, each in found
+        if each.threshold is not None
     ]
-    if not rows:
-        return ""
-    return "## Measurements\n\n" + _table(("gate", "what", "measured", "threshold", "margin", "samples"), rows)
+    other = [
+        (f"`{gate}`", each.name, figure(each.value, each.unit), f"{each.samples:,}")
+        for gate, each in found
+        if each.threshold is None
+    ]
+    parts = []
+    if judged:
+        head = ("gate", "what", "measured", "threshold", "margin", "samples")
+        parts.append("## Thresholds\n\n" + _table(head, judged))
+    if other:
+        parts.append("## Other figures\n\n" + _table(("gate", "what", "measured", "samples"), other))
+    return "\n\n".join(parts)
 
 
 def _against(each: Measurement) -> tuple[str, str]:

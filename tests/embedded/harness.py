@@ -44,7 +44,7 @@ def write_plan(folder: Path, change: Callable[[dict], None] = lambda plan: None)
     plan = tomlkit.parse((ROOT / "readiness.toml").read_text())
     plan["workload"]["ramp"] = "2s"
     plan["workload"]["hold"] = "12s"
-    for objective in plan["objectives"]:
+    for objective in (each for each in plan["objectives"] if each["kind"] != "unhealthy-hosts"):
         objective["min_samples"] = 50
     del plan["database"], plan["cache"]
     plan["service"]["secrets"] = {"MANAGEMENT_TOKEN": "generate"}

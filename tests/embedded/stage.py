@@ -94,6 +94,33 @@ class Stage:
     def network(self) -> dict[str, Any]:
         return {"awsvpcConfiguration": {"subnets": self.subnets}}
 
+    @contextlib.contextmanager
+    def scene(self) -> Iterator[Stage]:
+        """Provide a cluster and a log group, and clear everything away that a story has put on the stage."""
+        self.ecs.create_cluster(clusterName="c")
+        self.clients("logs").create_log_group(logGroupName="/web")
+        try:
+            yield self
+        finally:
+            self._clear()
+
+    def _clear(self) -> None:
+        if self.ecs.describe_clusters(clusters=["c"])["clusters"][0]["status"] == "ACTIVE":
+            for arn in self.ecs.list_services(cluster="c")["serviceArns"]:
+                self.ecs.delete_service(cluster="c", service=arn, force=True)
+            for arn in self.ecs.list_tasks(cluster="c")["taskArns"]:
+                self.ecs.stop_task(cluster="c", task=arn)
+            eventually(lambda: not self.ecs.describe_clusters(clusters=["c"])["clusters"][0]["runningTasksCount"])
+        elbv2 = self.clients("elbv2")
+        for balancer in elbv2.describe_load_balancers()["LoadBalancers"]:
+            elbv2.delete_load_balancer(LoadBalancerArn=balancer["LoadBalancerArn"])
+        for group in self.groups:
+            elbv2.delete_target_group(TargetGroupArn=group)
+        self.groups.clear()
+        with contextlib.suppress(self.clients("logs").exceptions.ResourceNotFoundException):
+            self.clients("logs").delete_log_group(logGroupName="/web")
+        self.clients("cloudwatch").delete_alarms(AlarmNames=["errors"])
+
     def define(self, image: str, family: str = "web", **container: Any) -> str:
         definition = self.ecs.register_task_definition(
             family=family,
@@ -276,7 +303,7 @@ def _assert_nothing_left(embedded_id: str) -> None:
 
 @contextlib.contextmanager
 def staged(folder: Path, time_scale: float = 20.0, images: Mapping[str, Sequence[str]] = IMAGES) -> Iterator[Stage]:
-    """Start an embedded AWS with two subnets, a cluster and a log group; all of it is gone afterwards."""
+    """Start an embedded AWS with two subnets; all of it is gone afterwards."""
     settings = EmbeddedSettings(
         state_dir=folder, time_scale=time_scale, images={name: tuple(argv) for name, argv in images.items()}
     )
@@ -294,6 +321,4 @@ def staged(folder: Path, time_scale: float = 20.0, images: Mapping[str, Sequence
             ]
             for n, zone in enumerate("ab")
         ]
-        clients("ecs").create_cluster(clusterName="c")
-        clients("logs").create_log_group(logGroupName="/web")
         yield Stage(aws, clients, subnets, vpc)

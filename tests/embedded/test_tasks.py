@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -21,9 +20,15 @@ CANARY = {
 BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
 
 
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with staged(tmp_path_factory.mktemp("aws")) as it:
+        yield it
+
+
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    with staged(tmp_path) as it:
+def stage(aws: Stage) -> Iterator[Stage]:
+    with aws.scene() as it:
         yield it
 
 

@@ -233,7 +233,6 @@ def test_a_waiver_that_waives_nothing_is_to_be_deleted():
         (200, 250, ">=", "❌ ≥ 250 ms", "-20%"),
         (0, 0, "<=", "✅ ≤ 0 ms", ""),
         (1, 0, "<=", "❌ ≤ 0 ms", ""),
-        (1, None, None, "", ""),
     ],
 )
 def test_a_measurement_is_held_against_its_threshold(value, threshold, comparison, cell, margin):
@@ -241,9 +240,17 @@ def test_a_measurement_is_held_against_its_threshold(value, threshold, compariso
         name="p95", value=value, unit="ms", samples=12345, threshold=threshold, comparison=comparison
     )
 
-    row = cells(section(rendered(a_result(judgement=a_judgement(measurements=(measurement,)))), "Measurements")[4])
+    row = cells(section(rendered(a_result(judgement=a_judgement(measurements=(measurement,)))), "Thresholds")[4])
 
     assert row == ["`numbers`", "p95", figure(value, "ms"), cell, margin, "12,345"]
+
+
+def test_a_measurement_without_a_threshold_stands_apart():
+    measurement = Measurement(name="p50", value=1, unit="ms", samples=12345)
+    report = rendered(a_result(judgement=a_judgement(measurements=(measurement,))))
+
+    assert cells(section(report, "Other figures")[4]) == ["`numbers`", "p50", "1 ms", "12,345"]
+    assert "## Thresholds" not in report
 
 
 @pytest.mark.parametrize(

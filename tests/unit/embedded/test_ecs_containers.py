@@ -133,7 +133,7 @@ def test_a_batch_waits_a_fifth_of_a_second_for_company() -> None:
     batches = Batches()
     batches.add(b"a", 10.0)
     assert batches.due(10.1) == []
-    assert [event["message"] for event in batches.due(10.2)[0]] == ["a"]
+    assert [event["message"] for event in batches.due(10.25)[0]] == ["a"]
     assert batches.due(99.0) == []
 
 

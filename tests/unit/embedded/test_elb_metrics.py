@@ -80,6 +80,16 @@ def test_a_client_that_leaves_is_a_client_error() -> None:
     assert collected("t1 -1 -1 CH -")["", "HTTPCode_ELB_4XX_Count"] == {1: 1}
 
 
+def test_a_request_that_a_target_broke_off_counts_once_as_502() -> None:
+    found = collected("l1_routing 502 -1 SH -", "l1_routing -1 -1 CH -", "l1_clients 400 -1 PR -")
+    assert found == {
+        ("", "RequestCount"): {1: 1},
+        ("", "HTTPCode_ELB_502_Count"): {1: 1},
+        ("", "HTTPCode_ELB_5XX_Count"): {1: 1},
+        ("", "HTTPCode_ELB_4XX_Count"): {1: 1},
+    }
+
+
 def test_a_line_that_is_no_request_is_counted_as_such_not_dropped() -> None:
     metrics = ElbMetrics(BALANCER, 60.0)
     metrics.add(["", "t1 abc 5 -- -", "x"], now=1.0)

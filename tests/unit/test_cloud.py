@@ -1,0 +1,389 @@
+"""The way into an account, as far as it can be known without one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import psutil
+import pytest
+from botocore.exceptions import EndpointConnectionError, NoCredentialsError
+
+from readiness import cloud
+from readiness.cloud import Connection, connect, connect_aws, embedded_settings, embedded_variables, is_gone, translated
+from readiness.errors import CloudError, PlanError, TeardownError
+from readiness.interruption import Interrupted
+from readiness.ledger import Ledger
+from readiness.model import EmbeddedAws, Environment
+from tests.unit.samples import FakeClient, FakeClock, a_plan, client_error
+
+ACCOUNT = "123456789012"
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return Ledger(tmp_path / "ledger.jsonl")
+
+
+# --- AWS -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def identity(monkeypatch):
+    """Let STS answer with what a test wants; by default with an account."""
+    sts = FakeClient(get_caller_identity={"Account": ACCOUNT})
+    session = SimpleNamespace(client=lambda service, **how: sts if service == "sts" else f"client of {service}")
+    monkeypatch.setattr(cloud.boto3, "Session", lambda **how: session)
+    return sts
+
+
+def test_the_account_of_the_credentials_is_the_one_that_is_used(identity):
+    connection = connect_aws("eu-west-1", ())
+
+    assert (connection.account, connection.region) == (ACCOUNT, "eu-west-1")
+    assert connection.environment is Environment.AWS
+    assert connection.time_scale == 1
+    assert not connection.bootstraps_itself
+    assert connection.variables == {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1"}
+
+
+def test_a_production_account_is_refused(identity):
+    with pytest.raises(PlanError, match=f"lists {ACCOUNT}.* never deploys or drills in production") as caught:
+        connect_aws("eu-west-1", ("999999999999", ACCOUNT))
+    assert caught.value.key == "aws.production_accounts"
+    assert "staging account" in caught.value.hint
+
+
+def test_a_run_on_aws_refuses_the_production_accounts_of_its_plan(identity, tmp_path, ledger):
+    plan = a_plan()
+    plan = replace(plan, aws=replace(plan.aws, production_accounts=(ACCOUNT,)))
+
+    with (
+        pytest.raises(PlanError, match="production"),
+        connect("aws", plan, repository=tmp_path, folder=tmp_path, ledger=ledger),
+    ):
+        pytest.fail("it was let in")
+
+
+def test_another_account_is_let_in(identity, tmp_path, ledger):
+    with connect("aws", a_plan(), repository=tmp_path, folder=tmp_path, ledger=ledger) as connection:
+        assert connection.account == ACCOUNT
+        assert connection.client("ecs") == "client of ecs"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NoCredentialsError(),
+        client_error("ExpiredToken"),
+        EndpointConnectionError(endpoint_url="https://sts.eu-west-1.amazonaws.com"),
+    ],
+)
+def test_who_has_no_identity_is_told_how_to_get_one(identity, error):
+    identity.answers["get_caller_identity"] = error
+
+    with pytest.raises(CloudError, match="AWS does not say who you are") as caught:
+        connect_aws("eu-west-1", ())
+    assert "--target embedded" in caught.value.hint
+
+
+def test_a_profile_that_is_not_there_is_an_error_in_a_sentence(monkeypatch):
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+
+    with pytest.raises(CloudError, match=r"The config profile \(nobody\) could not be found"):
+        connect_aws("eu-west-1", ())
+
+
+def test_a_client_is_made_once():
+    made = []
+    connection = Connection(
+        target="aws",
+        environment=Environment.AWS,
+        region="eu-west-1",
+        account=ACCOUNT,
+        time_scale=1,
+        variables={},
+        bootstraps_itself=False,
+        make_client=lambda service: made.append(service) or object(),
+    )
+
+    assert connection.client("ecs") is connection.client("ecs")
+    assert made == ["ecs"]
+
+
+# --- what boto3 raises -----------------------------------------------------------------------------------------------
+
+
+def test_an_error_of_a_service_says_which_operation_failed():
+    with pytest.raises(CloudError, match=r"Listing tasks failed: .*AccessDenied") as caught, translated("Listing tasks"):
+        raise client_error("AccessDenied")
+    assert caught.value.hint == ""
+
+
+def test_credentials_that_ran_out_in_the_middle_say_how_to_go_on():
+    with pytest.raises(CloudError) as caught, translated("Listing tasks"):
+        raise client_error("ExpiredTokenException")
+    assert "readiness teardown" in caught.value.hint
+
+
+def test_an_endpoint_that_does_not_answer_is_asked_about():
+    with pytest.raises(CloudError, match="Listing tasks failed") as caught, translated("Listing tasks"):
+        raise EndpointConnectionError(endpoint_url="http://localhost:1")
+    assert "reachable" in caught.value.hint
+
+
+def test_our_own_mistakes_are_not_translated():
+    with pytest.raises(KeyError), translated("Listing tasks"):
+        raise KeyError("taskArns")
+
+
+@pytest.mark.parametrize(
+    ("code", "gone"),
+    [
+        ("ResourceNotFoundException", True),
+        ("NoSuchEntity", True),
+        ("AWS.SimpleQueueService.NonExistentQueue", True),
+        ("QueueDoesNotExist", True),
+        ("AccessDenied", False),
+        ("ThrottlingException", False),
+        ("", False),
+    ],
+)
+def test_only_a_word_for_gone_means_gone(code, gone):
+    assert is_gone(client_error(code)) is gone
+
+
+# --- the embedded AWS ------------------------------------------------------------------------------------------------
+
+
+def test_the_command_line_tools_reach_the_embedded_aws_and_nothing_else():
+    variables = embedded_variables("http://localhost:4000", "eu-west-1")
+
+    assert variables["AWS_ENDPOINT_URL"] == "http://localhost:4000"
+    assert variables["AWS_EC2_METADATA_DISABLED"] == "true"
+    assert variables["READINESS_FLEET_IMAGE"] == cloud.EMBEDDED_FLEET_IMAGE
+
+
+def test_nobodys_own_credentials_are_sent_to_the_embedded_aws(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAREAL")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "real")
+
+    variables = embedded_variables("http://localhost:4000", "eu-west-1")
+
+    assert variables["AWS_ACCESS_KEY_ID"] == variables["AWS_SECRET_ACCESS_KEY"] == "embedded"
+
+
+def test_images_stand_for_commands_of_this_python(tmp_path):
+    plan = replace(
+        a_plan(), embedded=EmbeddedAws(time_scale=5, images={"shop:1": ("{python}", "-m", "shop", "{port}")})
+    )
+
+    settings = embedded_settings(plan, tmp_path)
+
+    assert settings.images["shop:1"] == (sys.executable, "-m", "shop", "{port}")
+    assert settings.images[cloud.EMBEDDED_FLEET_IMAGE][:3] == (sys.executable, "-m", "readiness.loadgen")
+    assert (settings.time_scale, settings.region, settings.state_dir) == (5, "eu-west-1", tmp_path)
+
+
+def test_the_plan_may_name_another_fleet(tmp_path):
+    images = {cloud.EMBEDDED_FLEET_IMAGE: ("{python}", "fleet.py")}
+    plan = replace(a_plan(), embedded=EmbeddedAws(images=images))
+
+    assert embedded_settings(plan, tmp_path).images[cloud.EMBEDDED_FLEET_IMAGE] == (sys.executable, "fleet.py")
+
+
+class FakeProcess:
+    """An embedded AWS that says one line when it is started.
+
+    Attributes:
+        events: What was done to it.
+    """
+
+    def __init__(self, line):
+        self.events = []
+        self.stdin = SimpleNamespace(close=lambda: self.events.append("stdin closed"))
+        self.stdout = SimpleNamespace(readline=lambda: line() if callable(line) else line)
+        self.hangs = False
+
+    def wait(self, timeout=None):
+        self.events.append("waited for")
+        if self.hangs and timeout is not None:
+            raise subprocess.TimeoutExpired("embedded", timeout)
+
+    def kill(self):
+        self.events.append("killed")
+
+
+READY = json.dumps({"endpoint": "http://localhost:4000", "pid": 7, "id": "one"}).encode()
+
+
+def start(monkeypatch, tmp_path, ledger, line, stderr=b""):
+    process = FakeProcess(line)
+
+    def popen(argv, **how):
+        how["stderr"].write(stderr)
+        process.argv, process.how = argv, how
+        process.announced = [(entry.kind, entry.name) for entry in ledger.created()]
+        return process
+
+    monkeypatch.setattr(cloud.subprocess, "Popen", popen)
+    settings = embedded_settings(a_plan(), tmp_path / "embedded")
+    return process, lambda: cloud.start_embedded(settings, repository=tmp_path, ledger=ledger)
+
+
+def test_an_embedded_aws_is_announced_before_it_starts_and_noted_when_it_is_ready(monkeypatch, tmp_path, ledger):
+    process, begin = start(monkeypatch, tmp_path, ledger, READY)
+
+    _, ready = begin()
+
+    assert ready["endpoint"] == "http://localhost:4000"
+    assert process.announced == [("embedded-aws", str(tmp_path / "embedded"))]
+    assert (ledger.entries()[-1].event, ledger.entries()[-1].name) == ("embedded-aws-ready", "one")
+
+
+def test_an_embedded_aws_outlives_ctrl_c_for_the_teardown_and_stops_with_our_end_of_its_stdin(
+    monkeypatch, tmp_path, ledger
+):
+    process, begin = start(monkeypatch, tmp_path, ledger, READY)
+
+    begin()
+
+    assert process.how["start_new_session"]
+    assert process.how["stdin"] == subprocess.PIPE
+    assert "--stop-with-stdin" in process.argv
+
+
+@pytest.mark.parametrize("line", [b"", b"Traceback"])
+def test_an_embedded_aws_that_does_not_start_says_why(monkeypatch, tmp_path, ledger, line):
+    process, begin = start(monkeypatch, tmp_path, ledger, line, b"first\nModuleNotFoundError: moto\n")
+
+    with pytest.raises(CloudError, match=r"did not start:\n(.*\n)*ModuleNotFoundError: moto") as caught:
+        begin()
+    assert "embedded.log" in caught.value.hint
+    assert process.events == ["killed", "waited for"]
+
+
+def test_an_interruption_while_it_starts_leaves_no_process(monkeypatch, tmp_path, ledger):
+    def interrupted():
+        raise Interrupted
+
+    process, begin = start(monkeypatch, tmp_path, ledger, interrupted)
+
+    with pytest.raises(Interrupted):
+        begin()
+    assert process.events == ["killed", "waited for"]
+
+
+@pytest.fixture
+def no_strays(monkeypatch):
+    monkeypatch.setattr(cloud, "strays", lambda embedded_id: [])
+
+
+def test_an_embedded_aws_is_stopped_by_the_end_of_its_stdin(no_strays):
+    process = FakeProcess(READY)
+
+    cloud.stop_embedded(process, "one")
+
+    assert process.events == ["stdin closed", "waited for"]
+
+
+def test_an_embedded_aws_that_hangs_is_killed(no_strays):
+    process = FakeProcess(READY)
+    process.hangs = True
+
+    cloud.stop_embedded(process, "one")
+
+    assert process.events == ["stdin closed", "waited for", "killed", "waited for"]
+
+
+def test_the_embedded_aws_stops_whatever_happens_in_the_block(monkeypatch, no_strays, tmp_path, ledger):
+    process, _ = start(monkeypatch, tmp_path, ledger, READY)
+    monkeypatch.setattr(cloud, "connect_embedded", lambda *where: SimpleNamespace(account=ACCOUNT))
+
+    with (
+        pytest.raises(RuntimeError),
+        connect("embedded", a_plan(), repository=tmp_path, folder=tmp_path / "embedded", ledger=ledger),
+    ):
+        raise RuntimeError
+
+    assert process.events == ["stdin closed", "waited for"]
+
+
+# --- processes that are left -----------------------------------------------------------------------------------------
+
+
+class Stray:
+    def __init__(self, pid, mortal=True):
+        self.pid, self.mortal, self.alive = pid, mortal, True
+
+    def kill(self):
+        if not self.mortal:
+            raise psutil.AccessDenied(self.pid)
+        self.alive = False
+
+
+@pytest.fixture
+def waited(monkeypatch):
+    clock = FakeClock()
+    monkeypatch.setattr(cloud, "time", clock)
+    monkeypatch.setattr(cloud.psutil, "wait_procs", lambda found, timeout: ([], list(found)))
+    return clock
+
+
+def test_processes_are_given_time_to_end(waited):
+    stray = Stray(7)
+
+    cloud.await_end(lambda: [stray] if waited.now < 3 else [], deadline_s=10)
+
+    assert stray.alive
+    assert 3 <= waited.now < 4
+
+
+def test_processes_that_do_not_end_are_ended(waited):
+    stray = Stray(7)
+
+    cloud.await_end(lambda: [stray] if stray.alive else [], deadline_s=10)
+
+    assert not stray.alive
+
+
+def test_a_process_that_cannot_be_ended_is_a_leftover(waited):
+    with pytest.raises(TeardownError, match="process 7") as caught:
+        cloud.await_end(lambda: [Stray(7, mortal=False)], deadline_s=10)
+    assert caught.value.hint == "End them: kill -9 7"
+
+
+@pytest.fixture
+def sleeper(tmp_path):
+    """Return a function that starts a process, which is gone after the test."""
+    begun = []
+
+    def begin(*arguments, **variables):
+        argv = [sys.executable, "-S", "-c", "import sys; print(flush=True); sys.stdin.read()", *arguments]
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **variables})
+        begun.append(process)
+        process.stdout.readline()
+        return process
+
+    yield begin
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+def test_a_stray_is_known_by_the_id_in_its_environment(sleeper):
+    process = sleeper(READINESS_EMBEDDED_ID="one-of-this-test")
+    sleeper(READINESS_EMBEDDED_ID="another")
+
+    assert [each.pid for each in cloud.strays("one-of-this-test")] == [process.pid]
+
+
+def test_a_server_is_known_by_the_settings_on_its_command_line(sleeper, tmp_path):
+    process = sleeper("--settings", str(tmp_path / "settings.json"))
+    sleeper("--settings", str(tmp_path / "other" / "settings.json"))
+
+    assert [each.pid for each in cloud.servers(str(tmp_path))] == [process.pid]
