@@ -108,7 +108,9 @@ def _add_run(commands: Any) -> None:
         "left, and write the go/no-go record with its evidence.",
     )
     _add_plan_options(parser)
-    parser.add_argument("--waivers", type=Path, default=Path("waivers.toml"), metavar="FILE")
+    parser.add_argument(
+        "--waivers", type=Path, default=Path("waivers.toml"), metavar="FILE", help="default: %(default)s"
+    )
     parser.add_argument(
         "--target",
         choices=("embedded", "aws"),
@@ -131,7 +133,9 @@ def _add_scan(commands: Any) -> None:
         "nothing and needs no account.",
     )
     _add_plan_options(parser)
-    parser.add_argument("--waivers", type=Path, default=Path("waivers.toml"), metavar="FILE")
+    parser.add_argument(
+        "--waivers", type=Path, default=Path("waivers.toml"), metavar="FILE", help="default: %(default)s"
+    )
     parser.add_argument("templates", nargs="*", type=Path, metavar="TEMPLATE", help="template files; default: synth")
     parser.add_argument("--json", action="store_true", help="print the results as JSON on stdout")
     parser.set_defaults(act=_scan)

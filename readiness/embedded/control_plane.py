@@ -20,7 +20,6 @@ from readiness.embedded.functions import Functions
 from readiness.embedded.moto_adapter import Action, MotoServer
 from readiness.embedded.processes import Spawner
 from readiness.embedded.rds import Rds
-from readiness.embedded.rds import Rds
 from readiness.embedded.scheduler import Scheduler
 from readiness.embedded.settings import EmbeddedSettings
 from readiness.embedded.tag_index import TagIndex
@@ -106,7 +105,6 @@ class EmbeddedAws:
             ecs,
             Scheduler(settings, clients),
             ElastiCache(settings),
-            Rds(),
             Rds(),
             TagIndex(settings, [cloudwatch.tags]),
             CloudFormation(settings, clients),

@@ -190,6 +190,11 @@ def call_moto(service: str, operation: str, params: Mapping[str, Any]) -> dict[s
     return answer
 
 
+def in_process_client(service: str) -> Any:
+    """Return a boto3 client of moto alone, past our actions and without a socket; for tests of single parts."""
+    return _moto_client(service, _endpoint, _region)
+
+
 class MotoServer:
     """moto's server with our actions in front of it, on loopback.
 

@@ -1,8 +1,6 @@
-"""RDS: what moto leaves behind when a cluster is deleted.
+"""RDS: what moto keeps of a cluster that AWS does not.
 
-https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/Welcome.html
-
-There is no database behind it: a cluster is available at once, under an address that nothing listens on.
+There is no database behind a cluster: it is available at once, under an address that nothing listens on.
 """
 
 from __future__ import annotations
@@ -14,26 +12,27 @@ from readiness.embedded.moto_adapter import Action, backend, call_moto
 
 
 class Rds:
-    """The end of database clusters."""
+    """Deletes a cluster's automated snapshots with it."""
 
     def __init__(self) -> None:
         self.actions: Mapping[str, Mapping[str, Action]] = {"rds": {"DeleteDBCluster": self._delete_cluster}}
 
     def start(self) -> None:
-        """Nothing runs."""
+        """Nothing to start."""
 
     def stop(self) -> None:
-        """Nothing runs."""
+        """Nothing to stop."""
 
     def _delete_cluster(self, params: dict[str, Any]) -> Mapping[str, Any]:
-        """https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBCluster.html.
+        """Delete a cluster, and its automated backups unless they are to be kept.
 
-        Automated snapshots go with the cluster, unless the caller wants to keep the automated backups.
+        https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBCluster.html
         """
         answer = call_moto("rds", "DeleteDBCluster", params)
         if params.get("DeleteAutomatedBackups", True):
             snapshots = backend("rds").cluster_snapshots
-            for identifier in list(snapshots):
-                if identifier.startswith(f"rds:{params['DBClusterIdentifier']}-"):
-                    del snapshots[identifier]
+            identifier = params["DBClusterIdentifier"].lower()
+            for name, snapshot in list(snapshots.items()):
+                if snapshot.snapshot_type == "automated" and snapshot.db_cluster_identifier.lower() == identifier:
+                    del snapshots[name]
         return answer

@@ -29,6 +29,7 @@ SERVER = textwrap.dedent(
         print("crashing", flush=True); sys.exit(3)
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
         def do_GET(self):
             if self.path == "/die":
                 os._exit(9)

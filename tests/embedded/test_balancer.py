@@ -22,6 +22,7 @@ from tests.embedded.stage import Stage, eventually, load, staged
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: Any
 
     def do_GET(self) -> None:

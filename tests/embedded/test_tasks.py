@@ -63,6 +63,7 @@ def test_a_task_runs_with_environment_secrets_and_overrides_and_its_output_is_al
     assert stage.ecs.list_tasks(cluster="c", startedBy="me")["taskArns"] == [arn]
     assert stage.ecs.list_tasks(cluster="c", family="web")["taskArns"] == [arn]
     assert stage.ecs.list_tasks(cluster="c", family="other")["taskArns"] == []
+    eventually(lambda: stage.lines(arn))
     stage.ecs.stop_task(cluster="c", task=arn, reason="enough")
     task = stage.until(arn, "STOPPED")
     assert (task["stopCode"], task["stoppedReason"]) == ("UserInitiated", "enough")
@@ -198,14 +199,15 @@ def test_a_rolling_update_under_load_loses_no_request(balanced: Stage) -> None:
     balanced.serve(balanced.define("good"))
     balanced.until_deployed()
     with load(balanced) as outcomes:
-        balanced.ecs.update_service(cluster="c", service="s", taskDefinition=balanced.define("better"))
+        better = balanced.define("better")
+        balanced.ecs.update_service(cluster="c", service="s", taskDefinition=better)
         deployment = balanced.until_deployed()
     assert set(outcomes) == {(200, "good"), (200, "better")}
     assert balanced.kinds() == {"better"}
     assert deployment["sourceServiceRevisions"][0]["runningTaskCount"] == 0
     service = balanced.service()
     assert [one["rolloutState"] for one in service["deployments"]] == ["COMPLETED"]
-    assert service["taskDefinition"].endswith("web:2")
+    assert service["taskDefinition"] == better
     assert any("has reached a steady state" in event["message"] for event in service["events"])
 
 

@@ -119,7 +119,10 @@ def test_a_client_is_made_once():
 
 
 def test_an_error_of_a_service_says_which_operation_failed():
-    with pytest.raises(CloudError, match=r"Listing tasks failed: .*AccessDenied") as caught, translated("Listing tasks"):
+    with (
+        pytest.raises(CloudError, match=r"Listing tasks failed: .*AccessDenied") as caught,
+        translated("Listing tasks"),
+    ):
         raise client_error("AccessDenied")
     assert caught.value.hint == ""
 

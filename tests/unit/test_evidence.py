@@ -8,7 +8,7 @@ import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -72,6 +72,7 @@ def test_a_judgement_reads_back_as_it_was_written(judgement):
     assert from_json(Judgement, to_json(Judgement, judgement), "it") == judgement
 
 
+@settings(max_examples=25)
 @given(judgements)
 def test_a_record_reads_back_as_it_was_written(judgement):
     record = a_record(a_result(judgement=judgement), unused_waivers=(a_waiver(),))

@@ -1,0 +1,427 @@
+"""The command line: arguments in, exit code out, and an error is a sentence, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import readiness
+from readiness import cli, gates
+from readiness.cli import command
+from readiness.decide import ExitCode
+from readiness.errors import CloudError, EvidenceError, PlanError, TeardownError
+from readiness.evidence import from_json
+from readiness.model import Environment, Gap, GateResult, Outcome, Plan, Record, Severity, Verdict
+from tests.unit.samples import PLAN, a_finding, a_gate, a_judgement, a_plan, a_record, a_result, a_waiver
+
+REPOSITORY = Path(__file__).parents[2]
+COMMANDS = ("run", "scan", "verify", "gates", "plan", "teardown", "aws")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Work in a folder of its own that holds a plan."""
+    (tmp_path / "readiness.toml").write_text(PLAN)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def leave(arguments):
+    """Return the exit code with which argparse left."""
+    with pytest.raises(SystemExit) as caught:
+        command(arguments)
+    return caught.value.code
+
+
+# --- help ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_help_names_every_command_and_every_exit_code(capsys):
+    assert leave(["--help"]) == 0
+
+    said = capsys.readouterr().out
+    for name in COMMANDS:
+        assert re.search(rf"^    {name} ", said, re.MULTILINE)
+    for code in ExitCode:
+        assert re.search(rf"^  {code.value} ", said, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_says_what_it_does(name, capsys):
+    assert leave([name, "--help"]) == 0
+    assert f"usage: readiness {name}" in capsys.readouterr().out
+
+
+def test_every_option_says_what_it_is():
+    parser = cli.build_parser()
+    (commands,) = [action for action in parser._actions if hasattr(action, "choices") and action.choices]
+
+    for name, one in commands.choices.items():
+        for action in one._actions:
+            assert action.help or name in ("verify", "plan"), (name, action.dest)
+
+
+def test_the_version_is_said(capsys):
+    assert leave(["--version"]) == 0
+    assert capsys.readouterr().out == f"readiness {readiness.__version__}\n"
+
+
+def test_no_command_at_all_is_a_wrong_command_line_that_gets_help(capsys):
+    assert command([]) == ExitCode.USAGE == 5
+    assert "commands:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fly"], "invalid choice: 'fly'"),
+        (["run", "--fly"], "unrecognized arguments: --fly"),
+        (["run", "--target", "azure"], "invalid choice: 'azure'"),
+        (["run", "--plan"], "expected one argument"),
+        (["verify"], "required: BUNDLE"),
+        (["verify", "one", "two"], "unrecognized arguments: two"),
+        (["teardown"], "required: RUN_ID"),
+    ],
+)
+def test_a_wrong_command_line_is_told_what_is_wrong_with_it(arguments, words, capsys):
+    assert leave(arguments) == ExitCode.USAGE
+
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("usage: readiness")
+    assert words in said.err.splitlines()[-1]
+
+
+# --- plan ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_valid_plan_is_printed_resolved(capsys):
+    assert command(["plan"]) == 0
+
+    said = capsys.readouterr()
+    assert from_json(Plan, said.out.encode(), "it") == a_plan()
+    assert re.fullmatch(r"readiness\.toml: valid, sha256:[0-9a-f]{64}\n", said.err)
+
+
+def test_the_schema_of_the_plan_is_printed(capsys):
+    assert command(["plan", "--schema"]) == 0
+
+    schema = json.loads(capsys.readouterr().out)
+    assert {"service", "objectives", "workload", "drills", "gates", "owners"} <= set(schema["required"])
+    assert schema["additionalProperties"] is False
+
+
+def test_the_schema_needs_no_plan(folder):
+    (folder / "readiness.toml").unlink()
+
+    assert command(["plan", "--schema"]) == 0
+
+
+@pytest.mark.parametrize("name", ["plan", "run", "scan", "aws"])
+def test_a_missing_plan_is_named_and_nothing_is_started(name, folder, capsys):
+    assert command([name, "--plan", "none.toml"]) == ExitCode.INVALID_PLAN == 3
+
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "readiness: none.toml: there is no such file\n  Name another with --plan.\n"
+    assert [file.name for file in folder.iterdir()] == ["readiness.toml"]
+
+
+@pytest.mark.parametrize("name", ["plan", "run", "scan"])
+def test_an_invalid_plan_is_told_its_wrong_key_without_a_traceback(name, folder, capsys):
+    (folder / "readiness.toml").write_text(PLAN.replace('threshold = "250ms"', ""))
+
+    assert command([name]) == ExitCode.INVALID_PLAN
+
+    said = capsys.readouterr().err
+    assert said.startswith("readiness: readiness.toml: objectives[0].threshold: is required and missing\n")
+    assert "Traceback" not in said
+    assert [file.name for file in folder.iterdir()] == ["readiness.toml"]
+
+
+# --- gates -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_gate_is_listed_with_its_question(capsys):
+    assert command(["gates"]) == 0
+
+    said = capsys.readouterr().out
+    for gate in gates.all_gates():
+        assert f"{gate.id}  [{gate.stage}]\n    {gate.question}\n" in said
+
+
+def test_a_setting_is_listed_as_the_plan_would_spell_it(monkeypatch, capsys):
+    monkeypatch.setattr(gates, "all_gates", lambda: (a_gate("numbers"),))
+
+    command(["gates"])
+
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "    gates.settings.numbers.limit = 10",
+        '    gates.settings.numbers.patience = "90d"',
+    ]
+
+
+# --- run -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ran(monkeypatch, folder):
+    """Let a run come to what a test wants, and keep what it was asked."""
+    asked = SimpleNamespace(request=None, record=a_record(a_result()), error=None)
+
+    def run(request, narrator):
+        asked.request = request
+        if asked.error:
+            raise asked.error
+        return asked.record, folder / "bundle"
+
+    monkeypatch.setattr("readiness.run.run", run)
+    return asked
+
+
+def test_a_run_is_a_rehearsal_of_the_plan_in_this_folder_unless_told_otherwise(ran, folder):
+    assert command(["run"]) == 0
+
+    request = ran.request
+    assert (request.target, request.only, request.evidence) == ("embedded", (), None)
+    assert (request.repository, request.plan_file, request.waivers_file) == (
+        folder,
+        Path("readiness.toml"),
+        Path("waivers.toml"),
+    )
+
+
+def test_what_a_run_is_told_reaches_it(ran):
+    command(
+        "run --plan p.toml --waivers w.toml --target aws --only load --only alarms --evidence proof".split()  # noqa: SIM905
+    )
+
+    request = ran.request
+    assert (request.target, request.only, request.evidence) == ("aws", ("load", "alarms"), Path("proof"))
+    assert (request.plan_file, request.waivers_file) == (Path("p.toml"), Path("w.toml"))
+
+
+def test_the_verdict_goes_to_stdout_with_its_reasons_and_where_the_report_is(ran, folder, capsys):
+    ran.record = a_record(a_result(), reasons=("sign-off: release has not signed",), leftovers=("queue",))
+
+    command(["run"])
+
+    assert capsys.readouterr().out.splitlines() == [
+        "Rehearsal passed (NO-GO for production)",
+        "  - sign-off: release has not signed",
+        "  - may still exist: queue; `readiness teardown 20260301-120000-abcd` goes on",
+        f"report:   {folder}/bundle/report.md",
+        f"evidence: {folder}/bundle",
+    ]
+
+
+def test_the_record_can_be_had_as_json(ran, capsys):
+    command(["run", "--json"])
+
+    assert from_json(Record, capsys.readouterr().out.encode(), "it") == ran.record
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"outcome": Outcome.PASSED}, 0),
+        ({"outcome": Outcome.INCONCLUSIVE}, 1),
+        ({"outcome": Outcome.FAILED}, 2),
+        ({"outcome": Outcome.PASSED, "leftovers": ("queue",)}, 4),
+        ({"outcome": Outcome.FAILED, "leftovers": ("queue",)}, 4),
+        ({"outcome": Outcome.INCONCLUSIVE, "interrupted": True}, 130),
+        ({"outcome": Outcome.FAILED, "interrupted": True}, 130),
+        ({"outcome": Outcome.INCONCLUSIVE, "interrupted": True, "leftovers": ("queue",)}, 4),
+        ({"environment": Environment.AWS, "outcome": Outcome.PASSED, "verdict": Verdict.GO}, 0),
+        ({"environment": Environment.AWS, "outcome": Outcome.PASSED, "verdict": Verdict.NO_GO}, 1),
+    ],
+)
+def test_the_exit_code_of_a_run_tells_what_it_came_to(ran, changes, code):
+    ran.record = a_record(a_result(), **changes)
+
+    assert command(["run"]) == code
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (PlanError("readiness.toml", "gates", "no"), 3),
+        (EvidenceError("The disk is full."), 1),
+        (CloudError("no"), 1),
+        (TeardownError(["queue"]), 4),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_the_exit_code_of_an_error_tells_what_kind_it_is(ran, error, code, capsys):
+    ran.error = error
+
+    assert command(["run"]) == code
+    assert capsys.readouterr().err.startswith("readiness: ")
+
+
+def test_asking_for_a_gate_that_there_is_not_is_a_wrong_command_line(folder, capsys, monkeypatch):
+    monkeypatch.setattr(gates, "all_gates", lambda: (a_gate("numbers"), a_gate("words")))
+
+    assert command(["run", "--only", "colours"]) == ExitCode.USAGE
+    assert (
+        capsys.readouterr().err == "readiness: --only: there is no gate 'colours'.\n  `readiness gates` lists them.\n"
+    )
+    assert not (folder / ".readiness").exists()
+
+
+def test_a_required_gate_that_there_is_not_is_an_invalid_plan(capsys):
+    assert command(["run"]) == ExitCode.INVALID_PLAN
+    assert "gates.required[0]: there is no gate 'numbers'" in capsys.readouterr().err
+
+
+# --- verify ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [".", "none", "readiness.toml"])
+def test_what_is_no_bundle_is_refused_in_a_sentence(name, capsys):
+    assert command(["verify", name]) == ExitCode.NO_RELIABLE_VERDICT == 1
+
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "is no evidence bundle" in said.err
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("taken", [0, 2])
+def test_a_confirmed_verdict_says_what_was_gone_through(monkeypatch, taken, capsys):
+    done = SimpleNamespace(record=a_record(a_result()), files=9, judged=3, taken=taken)
+    monkeypatch.setattr("readiness.verify.verify", lambda bundle: done)
+
+    assert command(["verify", "bundle"]) == 0
+
+    said = capsys.readouterr().out.splitlines()
+    assert said[:2] == [
+        "Rehearsal passed (NO-GO for production): confirmed.",
+        "  9 files re-hashed, 3 observations judged again, verdict decided again",
+    ]
+    assert said[2:] == (["  2 gates had seen nothing: taken as gaps"] if taken else [])
+
+
+# --- scan ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def scanned(monkeypatch):
+    """Let a scan find what a test wants."""
+    found = SimpleNamespace(outcome=Outcome.PASSED, results=(), templates=(Path("a.json"),))
+    monkeypatch.setattr("readiness.review.review", lambda *asked: (found.outcome, found.results, found.templates))
+    return found
+
+
+@pytest.mark.parametrize(("outcome", "code"), [(Outcome.PASSED, 0), (Outcome.INCONCLUSIVE, 1), (Outcome.FAILED, 2)])
+def test_the_exit_code_of_a_scan_tells_what_it_came_to(scanned, outcome, code):
+    scanned.outcome = outcome
+
+    assert command(["scan"]) == code
+
+
+ODD = ["[bold]not bold[/bold]", "[/closing nothing]", "ends with \\", ":key: 100%", "a|b"]
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_what_a_scanner_says_is_printed_to_the_letter(scanned, text, capsys):
+    judgement = a_judgement(a_finding(text, rule=f"x/{text}", message=text), gaps=(Gap(what=text, why=text),))
+    scanned.results = (a_result("security", judgement),)
+
+    command(["scan"])
+
+    assert capsys.readouterr().out.count(text) == 5
+
+
+def test_findings_are_printed_worst_first_once_a_rule_with_waiver_and_counts(scanned, capsys):
+    judgement = a_judgement(
+        a_finding("low", Severity.LOW), a_finding("two"), a_finding("one"), a_finding("waived"), examined=7
+    )
+    scanned.results = (a_result("security", judgement, (a_waiver(subject="waived"),)),)
+
+    command(["scan"])
+
+    assert [line.strip() for line in capsys.readouterr().out.splitlines()] == [
+        "HIGH     fake/too-much: is too much",
+        "open   two",
+        "open   one",
+        "waived waived until 2026-04-01, by Grace: It is as much as it was last year.",
+        "LOW      fake/too-much: is too much",
+        "open   low",
+        "security: failed (7 examined)",
+        "1 template scanned",
+    ]
+
+
+def test_a_scan_can_be_had_as_json(scanned, capsys):
+    scanned.results = (a_result("security"),)
+
+    command(["scan", "--json"])
+
+    (raw,) = json.loads(capsys.readouterr().out)
+    assert from_json(GateResult, json.dumps(raw).encode(), "it") == a_result("security")
+
+
+# --- teardown, aws ---------------------------------------------------------------------------------------------------
+
+
+def test_tearing_down_a_run_that_there_is_not_says_so(capsys):
+    assert command(["teardown", "20260301-120000-abcd"]) == 1
+    assert "There is no run '20260301-120000-abcd'" in capsys.readouterr().err
+
+
+def test_what_was_torn_down_is_said_line_by_line(monkeypatch, capsys):
+    monkeypatch.setattr("readiness.aftermath.teardown", lambda repository, run_id, narrate: ["one", "two"])
+
+    assert command(["teardown", "20260301-120000-abcd"]) == 0
+    assert capsys.readouterr().out == "one\ntwo\n"
+
+
+def test_what_could_not_be_torn_down_is_a_leftover(monkeypatch, capsys):
+    def fail(repository, run_id, narrate):
+        raise TeardownError(["queue"], hint="Mend the cause.")
+
+    monkeypatch.setattr("readiness.aftermath.teardown", fail)
+
+    assert command(["teardown", "20260301-120000-abcd"]) == ExitCode.LEFTOVERS == 4
+    assert capsys.readouterr().err == "readiness: May still exist: queue\n  Mend the cause.\n"
+
+
+def test_the_embedded_aws_says_how_to_reach_it(monkeypatch, capsys):
+    monkeypatch.setattr("readiness.foreground.serve", lambda plan, repository, say: say("export AWS_ENDPOINT_URL=x"))
+
+    assert command(["aws"]) == 0
+    assert capsys.readouterr().out == "export AWS_ENDPOINT_URL=x\n"
+
+
+# --- as a program ----------------------------------------------------------------------------------------------------
+
+
+def program(*arguments, **how):
+    return subprocess.Popen(
+        [sys.executable, "-m", "readiness", *arguments], cwd=REPOSITORY, stderr=subprocess.PIPE, **how
+    )
+
+
+def test_it_runs_as_a_module_and_ends_with_its_exit_code():
+    process = program("plan", "--plan", "none.toml", stdout=subprocess.PIPE)
+    out, err = process.communicate(timeout=60)
+
+    assert (process.returncode, out) == (3, b"")
+    assert err.startswith(b"readiness: none.toml: there is no such file")
+
+
+def test_a_reader_that_goes_away_causes_no_traceback():
+    process = program("plan", "--schema", stdout=subprocess.PIPE)
+    process.stdout.close()
+    process.stdout = None
+    _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert err == b""
