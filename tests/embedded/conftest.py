@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import time
-
+import psutil
 import pytest
 
-from tests.embedded.harness import embedded_processes
+from tests.embedded import harness
 
 
 @pytest.fixture(autouse=True)
 def nothing_left_running():
-    """Fail a story that leaves a process of an embedded AWS running."""
-    before = embedded_processes()
+    """Fail a story that leaves a process running: a child of the tests, or one of an embedded AWS of its runs."""
+    children = set(psutil.Process().children(recursive=True))
+    ids = harness.embedded_ids()
     yield
-    until = time.monotonic() + 20
-    while (left := embedded_processes() - before) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert not left
+
+    def left():
+        return (set(psutil.Process().children(recursive=True)) - children) | {
+            process for each in harness.embedded_ids() - ids for process in harness.processes_of(each)
+        }
+
+    harness.wait_until(lambda: not left(), "the end of every process of the story", within_s=20)

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import tomlkit
 
-from readiness.cloud import EMBEDDED_ID_VARIABLE
+from readiness.cloud import strays
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 420
@@ -105,13 +105,13 @@ def ledger_events(run_id: str) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def embedded_processes() -> set[int]:
-    """Return every process of any embedded AWS, and the embedded AWSs themselves."""
-    found = set()
-    for process in psutil.process_iter():
-        try:
-            if EMBEDDED_ID_VARIABLE in process.environ() or "readiness.embedded" in process.cmdline():
-                found.add(process.pid)
-        except (psutil.Error, OSError):
-            continue
-    return found
+def embedded_ids() -> set[str]:
+    """Return the id of every embedded AWS that a run, or ``readiness aws``, has written into a ledger."""
+    ledgers = (ROOT / ".readiness").glob("**/ledger.jsonl")
+    lines = [json.loads(line) for ledger in ledgers for line in ledger.read_text().splitlines()]
+    return {line["name"] for line in lines if line["event"] == "embedded-aws-ready"}
+
+
+def processes_of(embedded_id: str) -> list[psutil.Process]:
+    """Return the processes that an embedded AWS has started and that are still there."""
+    return strays(embedded_id)

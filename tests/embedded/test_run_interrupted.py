@@ -6,6 +6,7 @@ import os
 import re
 import signal
 
+import psutil
 import pytest
 
 from tests.embedded import harness
@@ -40,9 +41,10 @@ def test_an_interrupted_run_tears_down_and_says_so(tmp_path, number):
 
 
 def test_after_kill_9_teardown_leaves_nothing(tmp_path):
-    before = harness.embedded_processes()
     process, run_id = _run_until_load(tmp_path)
-    assert harness.embedded_processes() - before
+    ready = next(line for line in harness.ledger_events(run_id) if line["event"] == "embedded-aws-ready")
+    aws = psutil.Process(int(ready["details"]["pid"]))
+    assert len(harness.processes_of(ready["name"])) > 4  # tasks, the fleet, a load balancer
 
     process.kill()
     process.communicate()
@@ -50,4 +52,5 @@ def test_after_kill_9_teardown_leaves_nothing(tmp_path):
 
     assert done.returncode == 0, done.stderr
     assert "cut off" in done.stdout
-    assert not harness.embedded_processes() - before
+    assert not harness.processes_of(ready["name"])
+    harness.wait_until(lambda: not aws.is_running(), "the end of the embedded AWS", within_s=30)
