@@ -5,9 +5,6 @@ Names, criteria and dimensions: https://docs.aws.amazon.com/elasticloadbalancing
 Dimension sets: ``LoadBalancer``, and ``TargetGroup`` with ``LoadBalancer``. Those with ``AvailabilityZone`` are left
 out: addresses on loopback have no zone. What AWS reports only when it isn't zero is not reported when it is zero.
 
-A request whose target broke a reused connection is counted for the load balancer, not for the target group: by then
-HAProxy has forgotten which it was.
-
 The log is one line per request with few distinct texts, so lines are counted before any is parsed: 2,000 requests per
 second cost next to nothing. The resolution of response times is the log's, one millisecond.
 """
@@ -19,11 +16,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from readiness.embedded.haproxy_config import BROKEN_OFF
 from readiness.embedded.metrics import Datum
 
 NAMESPACE = "AWS/ApplicationELB"
-ROUTING_SUFFIX = "_routing"
-"""How the names of the backends end through which the client side reaches the routing side."""
 
 _CONNECTION_FAILED = {"SC", "sC"}
 
@@ -42,6 +38,7 @@ class LogLine:
 
     Attributes:
         backend: Identifier of the target group, or the listener's when none was chosen.
+        server: Name of the target, or ``broken_off`` for one that closed the connection without an answer.
         status: Status that HAProxy logged.
         response_time_ms: Until the target's headers were there; -1 if there were none.
         ended: HAProxy's two characters for who ended the request and when.
@@ -49,6 +46,7 @@ class LogLine:
     """
 
     backend: str
+    server: str
     status: int
     response_time_ms: int
     ended: str
@@ -58,10 +56,10 @@ class LogLine:
     def parse(cls, text: str) -> LogLine | None:
         """Return the parsed line, or None if it is no request."""
         parts = text.split(" ")
-        if len(parts) != 5:
+        if len(parts) != 6:
             return None
         try:
-            return cls(parts[0], int(parts[1]), int(parts[2]), parts[3], parts[4])
+            return cls(parts[0], parts[1], int(parts[2]), int(parts[3]), parts[4], parts[5])
         except ValueError:
             return None
 
@@ -172,8 +170,6 @@ _LOAD_BALANCER_ONLY = {
 
 def _count(line: LogLine, times: int, by_backend: dict[str, _Counts]) -> None:
     counts = by_backend[line.backend]
-    if line.backend.endswith(ROUTING_SUFFIX) and not line.ended.startswith("S"):
-        return  # a client that left: the routing side has logged it
     if line.act == "fixed":
         counts.sums["HTTP_Fixed_Response_Count"] += times
         return
@@ -184,7 +180,7 @@ def _count(line: LogLine, times: int, by_backend: dict[str, _Counts]) -> None:
     if line.act == "-" and line.status not in (400, 408):
         # Counted "only for requests where the load balancer node was able to choose a target".
         counts.sums["RequestCount"] += times
-    if line.response_time_ms >= 0:
+    if line.response_time_ms >= 0 and line.server != BROKEN_OFF:
         counts.sums[f"HTTPCode_Target_{line.status // 100}XX_Count"] += times
         counts.response_times_ms[line.response_time_ms] += times
         return

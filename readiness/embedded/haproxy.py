@@ -14,9 +14,10 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
-from readiness.embedded.haproxy_config import Group, LoadBalancer, Target, files, render, slots_by_rule, structure
+from readiness.embedded.haproxy_config import Group, LoadBalancer, Target, files, maps, render, structure
 from readiness.embedded.processes import Spawner, SpawnError, base_environment, signal_group
 
 _F_SETPIPE_SZ = 1031
@@ -97,8 +98,10 @@ class Haproxy:
         if applied is None or not self.running or structure(applied) != structure(balancer):
             self._start(balancer)
         else:
-            self._change_targets(balancer)
-            self._change_weights(applied, balancer)
+            wanted = {(group.id, target.name): (group, target) for group in balancer.groups for target in group.targets}
+            self._bring_in(wanted)
+            self._change_maps(applied, balancer)
+            self._take_out(wanted)
         self._applied = balancer
 
     def retry_deletions(self) -> None:
@@ -210,14 +213,21 @@ class Haproxy:
         signal_group(process, signal.SIGKILL)
         raise HaproxyError(f"HAProxy did not answer within {_START_DEADLINE_S:.0f} s after its start")
 
-    def _change_targets(self, balancer: LoadBalancer) -> None:
-        wanted = {(group.id, target.name): (group, target) for group in balancer.groups for target in group.targets}
+    def _bring_in(self, wanted: Mapping[tuple[str, str], tuple[Group, Target]]) -> None:
+        """Add targets and open those that may get requests, before any map sends some there."""
         for key, (group, target) in wanted.items():
             if key not in self._servers:
                 self._add(group, target)
-            if self._servers[key] != target.enabled:
-                self._commanded(f"{'enable' if target.enabled else 'disable'} server {group.id}/{target.name}")
-                self._servers[key] = target.enabled
+            if target.enabled and not self._servers[key]:
+                self._commanded(f"enable server {group.id}/{target.name}")
+                self._servers[key] = True
+
+    def _take_out(self, wanted: Mapping[tuple[str, str], tuple[Group, Target]]) -> None:
+        """Close and remove targets that no map sends requests to any more; requests under way go on."""
+        for key, (group, target) in wanted.items():
+            if not target.enabled and self._servers[key]:
+                self._commanded(f"disable server {group.id}/{target.name}")
+                self._servers[key] = False
         for key in [key for key in self._servers if key not in wanted]:
             group_id, server = key
             self._commanded(f"disable server {group_id}/{server}")
@@ -232,7 +242,7 @@ class Haproxy:
         if key in self._to_delete:  # it still has connections from its first life
             self._to_delete.discard(key)
         else:
-            answer = self.command(f"add server {group.id}/{target.name} {target.host}:{target.port}")
+            answer = self.command(f"add server {group.id}/{target.name} {target.host}:{target.port} weight 0")
             if "New server registered" not in answer:
                 raise HaproxyError(f"HAProxy does not take {target.host}:{target.port} into {group.id}: {answer}")
         self._servers[key] = False
@@ -244,15 +254,15 @@ class Haproxy:
         if answer := self.command(line):
             raise HaproxyError(f"HAProxy refuses {line!r}: {answer}")
 
-    def _change_weights(self, applied: LoadBalancer, balancer: LoadBalancer) -> None:
-        """Replace the slots of forward actions whose weights changed, each of them at once for all requests."""
-        before = slots_by_rule(applied)
-        for file, slots in slots_by_rule(balancer).items():
+    def _change_maps(self, applied: LoadBalancer, balancer: LoadBalancer) -> None:
+        """Replace the maps whose slots changed owners, each of them at once for all requests."""
+        before = maps(applied)
+        for file, slots in maps(balancer).items():
             if before.get(file) == slots:
                 continue
             version = self.command(f"prepare map {file}").rpartition(":")[2].strip()
             if not version.isdigit():
-                raise HaproxyError(f"HAProxy does not change the weights in {file}: {version}")
-            for slot, group in slots:
-                self._commanded(f"add map @{version} {file} {slot} {group}")
+                raise HaproxyError(f"HAProxy does not change {file}: {version}")
+            for slot, owner in slots:
+                self._commanded(f"add map @{version} {file} {slot} {owner}")
             self._commanded(f"commit map @{version} {file}")

@@ -24,24 +24,32 @@ Behaviour is the Application Load Balancer's:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 WEIGHT_SLOTS = 1_000_000
-"""A request draws one of so many slots; a target group owns as many of them as its weight says."""
+"""A request draws one of so many slots, first for a target group (its share is its weight), then for a target."""
 
-LOG_FORMAT = "%b %ST %Tr %ts %[var(txn.act)]"
-"""One log line: backend, status, response time of the target in ms (-1 without answer), how it ended, who answered."""
+_STRIDE = 618_033  # the golden ratio's share of the slots, and prime to their number
+
+LOG_FORMAT = "%b %s %ST %Tr %ts %[var(txn.act)]"
+"""One log line: backend, server, status, response time in ms (-1 without answer), how it ended, what was done."""
+
+BROKEN_OFF = "broken_off"
+"""The server that answers for a target which closed a reused connection without an answer."""
 
 ALGORITHMS = {
-    "round_robin": "roundrobin",
-    "least_outstanding_requests": "leastconn",
-    "weighted_random": "random",
+    "round_robin": f"sc0_inc_gpc0,mul({_STRIDE}),mod({WEIGHT_SLOTS})",
+    "weighted_random": f"rand({WEIGHT_SLOTS})",
 }
-"""Routing algorithms of a target group -> HAProxy's."""
+"""Routing algorithms of a target group -> how a request draws its slot.
+
+A counter times an irrational share of the slots goes round evenly whatever the number of targets is.
+"""
 
 _CONNECT_TIMEOUT_S = 10
+_BUFFER_BYTES = 32768
 _STATUS_TEXTS = {
     400: "400 Bad Request",
     408: "408 Request Time-out",
@@ -71,7 +79,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A target group: an identifier that HAProxy accepts as a name, the algorithm, and its targets."""
+    """A target group: an identifier that HAProxy accepts as a name, how slots are drawn, and its targets."""
 
     id: str
     algorithm: str
@@ -159,16 +167,36 @@ def weight_slots(action: Forward) -> tuple[tuple[str, str], ...]:
     weights = list(action.weights)
     if len(weights) == 1:
         weights = [(weights[0][0], 1)]
+    return _slots(weights)
+
+
+def target_slots(group: Group) -> tuple[tuple[str, str], ...]:
+    """Return the (slot range, server) entries of a target group's map: its enabled targets share the slots evenly."""
+    return _slots([(target.name, 1) for target in group.targets if target.enabled])
+
+
+def _slots(weights: Sequence[tuple[str, int]]) -> tuple[tuple[str, str], ...]:
     total = sum(weight for _, weight in weights)
     if total <= 0:
         return ()
     ends = [round(WEIGHT_SLOTS * end / total) for end in accumulate(weight for _, weight in weights)]
     starts = [0, *ends[:-1]]
     return tuple(
-        (f"{start}:{end - 1}", group)
-        for (group, _), start, end in zip(weights, starts, ends, strict=True)
+        (f"{start}:{end - 1}", owner)
+        for (owner, _), start, end in zip(weights, starts, ends, strict=True)
         if end > start
     )
+
+
+def maps(balancer: LoadBalancer) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Return every map by its file name: who owns which slots. These change while requests flow."""
+    found = {
+        map_file(rule): weight_slots(rule.action)
+        for listener in balancer.listeners
+        for rule in listener.rules
+        if isinstance(rule.action, Forward)
+    }
+    return found | {f"{group.id}.map": target_slots(group) for group in balancer.groups}
 
 
 def map_file(rule: Rule) -> str:
@@ -184,12 +212,11 @@ def body_file(rule: Rule) -> str:
 def files(balancer: LoadBalancer) -> dict[str, str]:
     """Return every file that the configuration refers to: maps, bodies and error pages by name."""
     found = {f"{status}.http": _error_page(status) for status in _STATUS_TEXTS}
+    for name, slots in maps(balancer).items():
+        found[name] = "".join(f"{slot} {owner}\n" for slot, owner in slots)
     for listener in balancer.listeners:
         for rule in listener.rules:
-            if isinstance(rule.action, Forward):
-                slots = weight_slots(rule.action)
-                found[map_file(rule)] = "".join(f"{slot} {group}\n" for slot, group in slots)
-            elif isinstance(rule.action, FixedResponse):
+            if isinstance(rule.action, FixedResponse):
                 found[body_file(rule)] = rule.action.body
     return found
 
@@ -208,24 +235,26 @@ def structure(balancer: LoadBalancer) -> str:
     return "\n".join([render(balancer, with_targets=False), *bodies])
 
 
-def render(balancer: LoadBalancer, *, threads: int = 2, with_targets: bool = True) -> str:
+def render(balancer: LoadBalancer, *, with_targets: bool = True) -> str:
     """Return the whole configuration. File names in it are relative to the folder that HAProxy runs in."""
-    sections = [_global(balancer, threads), _defaults(balancer)]
-    for listener in balancer.listeners:
-        sections += [_client_side(balancer, listener), _to_routing(balancer, listener), _routing(listener)]
+    sections = [_global(balancer), _defaults(balancer)]
+    sections += [_frontend(balancer, listener) for listener in balancer.listeners]
     sections += [_backend(group, with_targets) for group in balancer.groups]
+    sections.append(_broken_off())
     return "\n\n".join("\n    ".join(section) for section in sections) + "\n"
 
 
-def _global(balancer: LoadBalancer, threads: int) -> list[str]:
+def _global(balancer: LoadBalancer) -> list[str]:
     return [
         "global",
         "log stdout len 512 format raw local0",
         "stats socket unix@admin.sock mode 600 level admin expose-fd listeners",
         "stats timeout 1m",
-        f"nbthread {threads}",
+        # One thread: several drop log lines when they wait too long for each other, and metrics must be exact.
+        "nbthread 1",
         # Connections are limited by the open-files limit it was started with; this only caps an unlimited one.
         "fd-hard-limit 40000",
+        f"tune.bufsize {_BUFFER_BYTES}",
         # After a reload the old process lives until its last request is done, and no longer than this.
         f"hard-stop-after {balancer.idle_timeout_s + 60}s",
     ]
@@ -243,8 +272,11 @@ def _defaults(balancer: LoadBalancer) -> list[str]:
         "option idle-close-on-response",
         "option http-no-delay",
         "http-reuse always",
-        # Refused or broken connections are the client's 502 at once, as with a load balancer of AWS.
-        "retries 0",
+        # For a reused connection that the target closed; see the target groups' sections. A refused connection is the
+        # client's 502 at once, as with a load balancer of AWS.
+        "retries 1",
+        "retry-on empty-response",
+        "option redispatch 1",
         f"timeout connect {_CONNECT_TIMEOUT_S}s",
         f"timeout client {idle}",
         f"timeout http-request {idle}",
@@ -262,40 +294,14 @@ def _defaults(balancer: LoadBalancer) -> list[str]:
     ]
 
 
-def _client_side(balancer: LoadBalancer, listener: Listener) -> list[str]:
-    """The side that keeps client connections; it hands every request on to the routing side on a connection of its own.
-
-    Why two sides: when a target breaks a reused connection, HAProxy ends the request without an answer and without a
-    log line, so that the client may try again. A load balancer of AWS answers 502. Here the routing side ends it so,
-    and this side, whose own connections are never reused, answers 502 and logs it.
-    """
-    return [
-        f"frontend {listener.id}_clients",
+def _frontend(balancer: LoadBalancer, listener: Listener) -> list[str]:
+    lines = [
+        f"frontend {listener.id}",
         f"bind {balancer.address}:{listener.port}",
-        # What the routing side answers is logged there. Left are malformed (400) and slow (408) requests, and those
-        # that the routing side ended silently, which are answered with 502 here.
-        "http-response set-log-level silent",
+        "http-request set-var(txn.act) str(-)",
         'http-request set-header X-Forwarded-For "%[req.fhdr(x-forwarded-for)], %[src]" '
         "if { req.fhdr(x-forwarded-for) -m found }",
         "http-request set-header X-Forwarded-For %[src] if !{ req.fhdr(x-forwarded-for) -m found }",
-        f"default_backend {listener.id}_routing",
-    ]
-
-
-def _to_routing(balancer: LoadBalancer, listener: Listener) -> list[str]:
-    return [
-        f"backend {listener.id}_routing",
-        "option http-server-close",
-        f"timeout server {balancer.idle_timeout_s + 30}s",
-        f"server routing unix@{listener.id}.sock",
-    ]
-
-
-def _routing(listener: Listener) -> list[str]:
-    lines = [
-        f"frontend {listener.id}",
-        f"bind unix@{listener.id}.sock mode 600",
-        "http-request set-var(txn.act) str(-)",
     ]
     for index, rule in enumerate(listener.rules):
         lines.append(f"# rule {rule.id}")
@@ -354,7 +360,7 @@ def condition_tests(condition: Condition) -> list[str]:
         case "query-string":
             return [f"query -m reg -i {_quoted(_query_pattern(value))}" for value in values]
         case "source-ip":
-            return [f"req.hdr_ip(x-forwarded-for,-1) {_token(value)}" for value in values]
+            return [f"src {_token(value)}" for value in values]
         case other:
             raise ConfigurationError(f"a rule condition on {other} is not done by the embedded AWS")
 
@@ -405,18 +411,39 @@ def _forwarded_headers(listener: Listener) -> list[str]:
 
 
 def _backend(group: Group, with_targets: bool) -> list[str]:
+    """Return a target group: its targets are chosen by the map alone, so they have no weight for HAProxy.
+
+    When a target closes a *reused* connection without an answer, HAProxy by itself ends the request silently, without
+    a log line, so that the client may try again; a load balancer of AWS answers 502. So such a request is tried again
+    here, and the only server that HAProxy may choose by itself is one that answers 502. No request reaches a target
+    twice. (A request that doesn't fit into a buffer can't be tried again and is ended silently all the same.)
+    """
     lines = [
         f"backend {group.id}",
-        f"balance {group.algorithm}",
-        "http-request set-var(txn.act) str(empty) if { nbsrv lt 1 }",
-        _return_503("{ nbsrv lt 1 }"),
+        "balance roundrobin",
+        "stick-table type integer size 1 store gpc0",
+        "http-request track-sc0 int(1)",
+        f"http-request set-var(txn.server) {group.algorithm},map_int({group.id}.map)",
+        "http-request set-var(txn.act) str(empty) if !{ var(txn.server) -m found }",
+        _return_503("!{ var(txn.server) -m found }"),
+        "use-server %[var(txn.server)] if TRUE",
+        f"server {BROKEN_OFF} unix@{BROKEN_OFF}.sock",
     ]
     if with_targets:
         lines += [
-            f"server {target.name} {target.host}:{target.port}{'' if target.enabled else ' disabled'}"
+            f"server {target.name} {target.host}:{target.port} weight 0{'' if target.enabled else ' disabled'}"
             for target in group.targets
         ]
     return lines
+
+
+def _broken_off() -> list[str]:
+    return [
+        f"frontend {BROKEN_OFF}",
+        f"bind unix@{BROKEN_OFF}.sock mode 600",
+        "http-request set-log-level silent",
+        "http-request return status 502 errorfile 502.http",
+    ]
 
 
 def _return_503(condition: str) -> str:
@@ -446,13 +473,3 @@ def _token(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_.:/!#$&+^`|~-]+", text) or "#" in text:
         raise ConfigurationError(f"{text!r} can't be a header name, method or address block in a rule")
     return text
-
-
-def slots_by_rule(balancer: LoadBalancer) -> Mapping[str, Sequence[tuple[str, str]]]:
-    """Return the map of every forward rule by its file name."""
-    return {
-        map_file(rule): weight_slots(rule.action)
-        for listener in balancer.listeners
-        for rule in listener.rules
-        if isinstance(rule.action, Forward)
-    }

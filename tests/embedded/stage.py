@@ -108,9 +108,11 @@ class Stage:
     def _clear(self) -> None:
         if self.ecs.describe_clusters(clusters=["c"])["clusters"][0]["status"] == "ACTIVE":
             for arn in self.ecs.list_services(cluster="c")["serviceArns"]:
-                self.ecs.delete_service(cluster="c", service=arn, force=True)
+                if self.service()["status"] == "ACTIVE":
+                    self.ecs.delete_service(cluster="c", service=arn, force=True)
             for arn in self.ecs.list_tasks(cluster="c")["taskArns"]:
                 self.ecs.stop_task(cluster="c", task=arn)
+            eventually(lambda: not self.ecs.list_services(cluster="c")["serviceArns"])
             eventually(lambda: not self.ecs.describe_clusters(clusters=["c"])["clusters"][0]["runningTasksCount"])
         elbv2 = self.clients("elbv2")
         for balancer in elbv2.describe_load_balancers()["LoadBalancers"]:

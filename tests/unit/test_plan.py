@@ -220,6 +220,10 @@ def test_all_mistakes_are_named_at_once(tmp_path):
         ("objectives.0.scenario", "home"),
         ("workload.arrivals", {"kind": "closed", "users": 3, "think_time": "1s"}),
         ("workload.hold", "PT1M"),
+        ("service.max_count", 2),
+        ("database", {"min_acu": 2, "max_acu": 2}),
+        ("budget", {"clone_lifetime": "2h", "wall_clock": "2h"}),
+        ("objectives.0.alarm", {"runbook": "a.md", "evaluation_periods": 2, "datapoints_to_alarm": 2}),
     ],
 )
 def test_what_a_plan_may_say_is_accepted(tmp_path, path, value):

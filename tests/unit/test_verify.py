@@ -258,6 +258,13 @@ def blindness(raw):
         judgement={"examined": 0, "gaps": [{"what": "x", "why": "y"}]},
     )
     raw["outcome"] = "inconclusive"
+    raw["reasons"] = [
+        "words: inconclusive: x: y" if reason.startswith("words") else reason for reason in raw["reasons"]
+    ]
+
+
+def other_requirements(raw):
+    raw["required"].reverse()
 
 
 def more_examined(raw):
@@ -309,6 +316,7 @@ def renamed(raw):
         not_required,
         another_observation,
         blindness,
+        other_requirements,
         more_examined,
         better_figure,
         go,
@@ -401,6 +409,26 @@ def test_a_result_without_an_observation_must_be_blind(bundle):
     forge(bundle, change)
 
     with pytest.raises(EvidenceError, match="has no observation, and yet claims"):
+        verify(bundle)
+
+
+def test_a_gate_that_says_it_saw_something_cannot_turn_blind_while_its_observation_is_there(bundle):
+    forge(bundle, blindness)
+
+    with pytest.raises(
+        EvidenceError, match=r"claims to have seen nothing, but the bundle holds observations/words\.json"
+    ):
+        verify(bundle)
+
+
+def test_a_blindness_without_a_gap_is_refused(bundle):
+    def change(raw):
+        raw["results"][0].update(observation=None, judgement={"examined": 0}, outcome="inconclusive")
+
+    (bundle / "observations/numbers.json").unlink()
+    forge(bundle, change)
+
+    with pytest.raises(EvidenceError, match="has no observation"):
         verify(bundle)
 
 

@@ -353,7 +353,7 @@ class CacheParameterGroup(_DatabaseResource):
     TYPE = "AWS::ElastiCache::ParameterGroup"
     SERVICE = "elasticache"
     PROPERTIES = words("CacheParameterGroupFamily Description Properties Tags")
-    IN_PLACE = words("Properties")
+    IN_PLACE = words("Properties Tags")
     TAGGED = True
 
     def create(self) -> None:
@@ -370,10 +370,16 @@ class CacheParameterGroup(_DatabaseResource):
         self._set_parameters()
 
     def update(self, changed: frozenset[str], before: Resource) -> None:
-        """Change parameters; one that is gone is not reset, so that is refused."""
+        """Change parameters and tags; a parameter that is gone is not reset, so that is refused."""
         if gone := sorted((before.get("Properties") or {}).keys() - (self.get("Properties") or {}).keys()):
             raise ResourceError(f"resetting parameters is not done by the embedded AWS: {', '.join(gone)}")
-        self._set_parameters()
+        if "Properties" in changed:
+            self._set_parameters()
+        self.update_tags(before)
+
+    def resource_arn(self) -> str:
+        """The group's ARN."""
+        return arn("elasticache", self.context.region, f"parametergroup:{self.id}")
 
     def delete(self) -> None:
         """Delete the group."""
@@ -568,42 +574,6 @@ class SecretTargetAttachment(Resource):
         return {**address, "engine": engine, **({"dbname": name} if name else {})}
 
 
-class RotationSchedule(Resource):
-    """When a secret is rotated, and by which function."""
-
-    TYPE = "AWS::SecretsManager::RotationSchedule"
-    SERVICE = "secretsmanager"
-    PROPERTIES = words("RotateImmediatelyOnUpdate RotationLambdaARN RotationRules SecretId")
-    IN_PLACE = words("RotationLambdaARN RotationRules")
-
-    def create(self) -> None:
-        """Turn rotation on."""
-        self.physical_id = self.need("SecretId")
-        self.attributes = {"Id": self.id}
-        self._set()
-
-    def update(self, changed: frozenset[str], before: Resource) -> None:
-        """Change schedule or function."""
-        self._set()
-
-    def delete(self) -> None:
-        """Turn rotation off."""
-        self.call("CancelRotateSecret", SecretId=self.id)
-
-    def _set(self) -> None:
-        if self.flag("RotateImmediatelyOnUpdate", default=True) and "RotationLambdaARN" in self.properties:
-            raise ResourceError(
-                "rotating a secret by a function at once is not done by the embedded AWS: set "
-                "RotateImmediatelyOnUpdate to false"
-            )
-        self.call(
-            "RotateSecret",
-            SecretId=self.id,
-            RotateImmediately=False,
-            **self.some("RotationLambdaARN", "RotationRules"),
-        )
-
-
 ENTRIES: tuple[type[Resource], ...] = (
     CacheParameterGroup,
     CacheSubnetGroup,
@@ -612,7 +582,6 @@ ENTRIES: tuple[type[Resource], ...] = (
     DbInstance,
     DbSubnetGroup,
     ReplicationGroup,
-    RotationSchedule,
     Secret,
     SecretTargetAttachment,
 )

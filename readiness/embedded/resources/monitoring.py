@@ -113,7 +113,7 @@ class Dashboard(Resource):
 
     def _put(self) -> None:
         body = policy_text(self.need("DashboardBody"))
-        answer = self.call("PutDashboard", DashboardName=self.id, DashboardBody=body)
+        answer = self.call("PutDashboard", DashboardName=self.id, DashboardBody=body, Tags=self.tag_list())
         if messages := answer.get("DashboardValidationMessages"):
             raise ResourceError(f"the dashboard's body is not valid: {messages[0].get('Message', messages[0])}")
 

@@ -12,6 +12,7 @@ import pytest
 from readiness.embedded import elb_routing
 from readiness.embedded.haproxy import haproxy_binary
 from readiness.embedded.haproxy_config import (
+    ALGORITHMS,
     WEIGHT_SLOTS,
     Condition,
     ConfigurationError,
@@ -27,6 +28,7 @@ from readiness.embedded.haproxy_config import (
     files,
     render,
     structure,
+    target_slots,
     weight_slots,
 )
 from readiness.embedded.moto_adapter import AwsError
@@ -45,7 +47,9 @@ def balancer(weights: tuple[tuple[str, int], ...], targets: tuple[Target, ...] =
         Rule("r2", (Condition("host-header", ("*.x.com",)), Condition("query-string", ("a=b?",))), Redirect(301)),
         Rule("d", (), Forward(weights)),
     )
-    return LoadBalancer("127.9.9.9", 60, (Listener("l1", 8080, rules),), (Group("t1", "roundrobin", targets),))
+    return LoadBalancer(
+        "127.9.9.9", 60, (Listener("l1", 8080, rules),), (Group("t1", ALGORITHMS["round_robin"], targets),)
+    )
 
 
 def test_weights_share_the_slots_in_their_proportion() -> None:
@@ -56,6 +60,15 @@ def test_weights_share_the_slots_in_their_proportion() -> None:
 def test_all_weights_zero_is_nobody_but_a_single_group_needs_no_weight() -> None:
     assert weight_slots(Forward((("a", 0), ("b", 0)))) == ()
     assert weight_slots(Forward((("a", 0),))) == ((f"0:{WEIGHT_SLOTS - 1}", "a"),)
+
+
+def test_enabled_targets_share_the_slots_evenly_and_the_counter_goes_round() -> None:
+    group = Group("t", "", tuple(Target("127.0.0.9", port, port != 2) for port in (1, 2, 3, 4)))
+    slots = [(range(*map(int, slot.split(":"))), server) for slot, server in target_slots(group)]
+    assert [server for _, server in slots] == ["s127_0_0_9_1", "s127_0_0_9_3", "s127_0_0_9_4"]
+    stride = int(ALGORITHMS["round_robin"].partition("mul(")[2].partition(")")[0])
+    drawn = [next(name for slot, name in slots if n * stride % WEIGHT_SLOTS <= slot.stop) for n in range(1, 301)]
+    assert {drawn.count(name) for name in set(drawn)} <= {99, 100, 101}
 
 
 def test_targets_and_weights_are_no_structure_but_rules_are() -> None:

@@ -27,7 +27,9 @@ def collected(*lines: str, period_s: float = 60.0) -> dict[tuple[str, str], Any]
 
 
 def test_targets_answers_are_counted_by_class_and_their_times_keep_their_distribution() -> None:
-    found = collected("t1 200 5 -- -", "t1 200 5 -- -", "t1 204 7 -- -", "t1 500 1000 -- -", "t2 404 3 -- -")
+    found = collected(
+        "t1 s1 200 5 -- -", "t1 s1 200 5 -- -", "t1 s1 204 7 -- -", "t1 s1 500 1000 -- -", "t2 s1 404 3 -- -"
+    )
     one = "targetgroup/one/1"
     assert found[one, "RequestCount"] == {4: 1}
     assert found["", "RequestCount"] == {5: 1}
@@ -40,7 +42,7 @@ def test_targets_answers_are_counted_by_class_and_their_times_keep_their_distrib
 
 
 def test_what_is_zero_is_not_published() -> None:
-    found = collected("t1 200 5 -- -")
+    found = collected("t1 s1 200 5 -- -")
     assert not [name for _, name in found if "5XX" in name or "4XX" in name or "Error" in name]
     assert collected() == {}
 
@@ -48,11 +50,11 @@ def test_what_is_zero_is_not_published() -> None:
 @pytest.mark.parametrize(
     ("line", "status", "connection_errors", "requests"),
     [
-        ("t1 503 -1 SC -", 502, 1, 1),  # refused
-        ("t1 502 -1 SH -", 502, 0, 1),  # closed without an answer
-        ("t1 504 -1 sH -", 504, 0, 1),  # no answer in time
-        ("t1 503 -1 LR empty", 503, 0, 0),  # no target: none was chosen
-        ("l1 503 -1 LR none", 503, 0, 0),  # no weight
+        ("t1 s1 503 -1 SC -", 502, 1, 1),  # refused
+        ("t1 s1 502 -1 SH -", 502, 0, 1),  # closed without an answer
+        ("t1 s1 504 -1 sH -", 504, 0, 1),  # no answer in time
+        ("t1 s1 503 -1 LR empty", 503, 0, 0),  # no target: none was chosen
+        ("l1 <NOSRV> 503 -1 LR none", 503, 0, 0),  # no weight
     ],
 )
 def test_the_load_balancers_own_errors_are_told_apart(
@@ -68,7 +70,7 @@ def test_the_load_balancers_own_errors_are_told_apart(
 
 
 def test_fixed_responses_and_redirects_are_no_requests_to_targets() -> None:
-    found = collected("l1 404 -1 LR fixed", "l1 301 -1 LR redirect")
+    found = collected("l1 <NOSRV> 404 -1 LR fixed", "l1 <NOSRV> 301 -1 LR redirect")
     assert found == {
         ("", "HTTP_Fixed_Response_Count"): {1: 1},
         ("", "HTTP_Redirect_Count"): {1: 1},
@@ -77,12 +79,13 @@ def test_fixed_responses_and_redirects_are_no_requests_to_targets() -> None:
 
 
 def test_a_client_that_leaves_is_a_client_error() -> None:
-    assert collected("t1 -1 -1 CH -")["", "HTTPCode_ELB_4XX_Count"] == {1: 1}
+    assert collected("t1 s1 -1 -1 CH -")["", "HTTPCode_ELB_4XX_Count"] == {1: 1}
 
 
 def test_a_request_that_a_target_broke_off_counts_once_as_502() -> None:
-    found = collected("l1_routing 502 -1 SH -", "l1_routing -1 -1 CH -", "l1_clients 400 -1 PR -")
-    assert found == {
+    found = collected("t1 broken_off 502 0 -- -", "l1 <NOSRV> 400 -1 PR -")
+    assert found.pop(("targetgroup/one/1", "RequestCount")) == {1: 1}
+    assert {where: counts for where, counts in found.items() if where[1] != "RequestCountPerTarget"} == {
         ("", "RequestCount"): {1: 1},
         ("", "HTTPCode_ELB_502_Count"): {1: 1},
         ("", "HTTPCode_ELB_5XX_Count"): {1: 1},
@@ -92,9 +95,9 @@ def test_a_request_that_a_target_broke_off_counts_once_as_502() -> None:
 
 def test_a_line_that_is_no_request_is_counted_as_such_not_dropped() -> None:
     metrics = ElbMetrics(BALANCER, 60.0)
-    metrics.add(["", "t1 abc 5 -- -", "x"], now=1.0)
+    metrics.add(["", "t1 s1 abc 5 -- -", "x"], now=1.0)
     assert metrics.unparsed == 3
-    assert LogLine.parse("t1 200 5 -- -") == LogLine("t1", 200, 5, "--", "-")
+    assert LogLine.parse("t1 s1 200 5 -- -") == LogLine("t1", "s1", 200, 5, "--", "-")
 
 
 @pytest.mark.parametrize("scale", [1.0, 7.0, 20.0, 60.0, 100.0])
@@ -114,7 +117,7 @@ def test_hosts_are_published_where_targets_are_registered() -> None:
 
 def test_a_second_of_two_thousand_requests_is_counted_in_milliseconds_of_work() -> None:
 
-    lines = [f"t{n % 2 + 1} 200 {n % 40} -- -" for n in range(2000)]
+    lines = [f"t{n % 2 + 1} s1 200 {n % 40} -- -" for n in range(2000)]
     metrics = ElbMetrics(BALANCER, 60.0)
     started = time.process_time()
     metrics.add(lines, now=1.0)
