@@ -308,7 +308,18 @@ class _Call:
         status = serialized["status_code"]
         if isinstance(result, AwsError) and status == 400:
             status = result.status
+        elif not isinstance(result, AwsError):
+            status = self._own_status(result, status)
         return Response(serialized["body"], status=status, headers=dict(serialized["headers"]))
+
+    def _own_status(self, result: Mapping[str, Any], usual: int) -> int:
+        """Return the status that the answer itself names, as Lambda's Invoke does (202, 204), or else the usual one."""
+        shape = self.operation.output_shape
+        members = {} if shape is None else shape.members
+        for name, member in members.items():
+            if member.serialization.get("location") == "statusCode" and name in result:
+                return int(result[name])
+        return usual
 
 
 class _Moto(DomainDispatcherApplication):

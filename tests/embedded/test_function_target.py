@@ -172,7 +172,6 @@ def test_a_dry_run_runs_nothing_and_an_event_is_not_waited_for(aws: Parts) -> No
     assert eventually(lambda: [line for line in log_lines(aws) if line == "saw slow"])
 
 
-@pytest.mark.xfail(strict=True, reason="the API server answers every success with 200 until it honours StatusCode")
 def test_a_dry_run_is_answered_with_204_and_an_event_with_202(aws: Parts) -> None:
     create(aws)
     kinds = {"DryRun": 204, "Event": 202}
