@@ -16,6 +16,7 @@ import psutil
 import tomlkit
 
 from readiness.cloud import strays
+from readiness.ledger import Ledger
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_S = 420
@@ -108,8 +109,8 @@ def ledger_events(run_id: str) -> list[dict]:
 def embedded_ids() -> set[str]:
     """Return the id of every embedded AWS that a run, or ``readiness aws``, has written into a ledger."""
     ledgers = (ROOT / ".readiness").glob("**/ledger.jsonl")
-    lines = [json.loads(line) for ledger in ledgers for line in ledger.read_text().splitlines()]
-    return {line["name"] for line in lines if line["event"] == "embedded-aws-ready"}
+    entries = [entry for ledger in ledgers for entry in Ledger(ledger).entries()]
+    return {entry.name for entry in entries if entry.event == "embedded-aws-ready"}
 
 
 def processes_of(embedded_id: str) -> list[psutil.Process]:
