@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
 
-from pydantic import AwareDatetime, BeforeValidator, Field
+from pydantic import AliasChoices, AwareDatetime, BeforeValidator, Field
 
 T = TypeVar("T")
 
@@ -66,6 +66,8 @@ Instant = AwareDatetime
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,38}$")]
 Positive = Annotated[int, Field(gt=0)]
+WorkloadFile = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$")]
+"""Path of a file below the repository's ``workload`` folder, which the fleet's image holds a copy of."""
 
 
 # --- what is judged, and what is left of a judgement ---------------------------------------------------------------
@@ -138,7 +140,11 @@ class Disposition(StrEnum):
 
 @record
 class Measurement:
-    """A number that was measured, how many samples it rests on, and the threshold it is held against, if any."""
+    """A number that was measured, how many samples it rests on, and the threshold it is held against, if any.
+
+    Attributes:
+        interval: Between which bounds the true value lies with 95 % confidence; None = not known.
+    """
 
     name: str
     value: float
@@ -146,6 +152,7 @@ class Measurement:
     samples: int
     threshold: float | None = None
     comparison: Literal["<=", ">="] | None = None
+    interval: tuple[float, float] | None = None
 
 
 @record
@@ -226,6 +233,14 @@ class Candidate:
 # --- the plan --------------------------------------------------------------------------------------------------------
 
 
+LatencyPart = Literal["whole", "proxy", "upstream"]
+Level = Literal["fail", "warn"]
+"""Whether a miss fails the gate, or is a finding that does not block."""
+Lasting = Annotated[Duration, Field(validation_alias=AliasChoices("for", "lasting"))]
+"""``for`` in the plan: the objective is missed only if every second of so long a time misses it. 0 = the whole hold is
+judged as one."""
+
+
 @record
 class AlarmSettings:
     """How the alarm of an objective evaluates, and the runbook it names."""
@@ -238,15 +253,39 @@ class AlarmSettings:
 
 @record
 class LatencyObjective:
-    """At most *threshold* at *percentile*, over all requests or one scenario's."""
+    """At most *threshold* at *percentile*, over all requests, one scenario's, or those of a tag.
+
+    Attributes:
+        part: ``whole`` (what the client waited), or what the upstream or the service itself took of it.
+    """
 
     kind: Literal["latency"]
     id: Identifier
     percentile: Annotated[float, Field(gt=0, lt=100)]
     threshold: Duration
+    part: LatencyPart = "whole"
     min_samples: Positive = 100
     scenario: str | None = None
+    tag: str | None = None
+    level: Level = "fail"
+    lasting: Lasting = timedelta(0)
+    abort_on_breach: bool = False
     alarm: AlarmSettings | None = None
+
+
+@record
+class LatencyChangeObjective:
+    """A percentile at most *max_increase_ratio* above that of the baseline: an earlier run's bundle."""
+
+    kind: Literal["latency-change"]
+    id: Identifier
+    percentile: Annotated[float, Field(gt=0, lt=100)]
+    max_increase_ratio: Annotated[float, Field(ge=0)]
+    part: LatencyPart = "whole"
+    min_samples: Positive = 1000
+    scenario: str | None = None
+    tag: str | None = None
+    level: Level = "fail"
 
 
 @record
@@ -258,6 +297,10 @@ class ErrorObjective:
     max_ratio: Ratio
     min_samples: Positive = 100
     scenario: str | None = None
+    tag: str | None = None
+    level: Level = "fail"
+    lasting: Lasting = timedelta(0)
+    abort_on_breach: bool = False
     alarm: AlarmSettings | None = None
 
 
@@ -270,6 +313,10 @@ class ThroughputObjective:
     min_per_s: Annotated[float, Field(gt=0)]
     min_samples: Positive = 100
     scenario: str | None = None
+    tag: str | None = None
+    level: Level = "fail"
+    lasting: Lasting = timedelta(0)
+    abort_on_breach: bool = False
 
 
 @record
@@ -281,6 +328,10 @@ class CacheHitObjective:
     min_ratio: Ratio
     min_samples: Positive = 100
     scenario: str | None = None
+    tag: str | None = None
+    level: Level = "fail"
+    lasting: Lasting = timedelta(0)
+    abort_on_breach: bool = False
 
 
 @record
@@ -293,8 +344,18 @@ class UnhealthyHostsObjective:
     alarm: AlarmSettings
 
 
+LoadObjective = Annotated[
+    LatencyObjective | LatencyChangeObjective | ErrorObjective | ThroughputObjective | CacheHitObjective,
+    Field(discriminator="kind"),
+]
+"""What the load is held against."""
 Objective = Annotated[
-    LatencyObjective | ErrorObjective | ThroughputObjective | CacheHitObjective | UnhealthyHostsObjective,
+    LatencyObjective
+    | LatencyChangeObjective
+    | ErrorObjective
+    | ThroughputObjective
+    | CacheHitObjective
+    | UnhealthyHostsObjective,
     Field(discriminator="kind"),
 ]
 AlarmedObjective = LatencyObjective | ErrorObjective | UnhealthyHostsObjective
@@ -366,6 +427,14 @@ class Scenario:
 
     ``path``, ``headers`` and ``body`` may hold ``{{name}}`` for a variable (one of its values, at random),
     ``{{unique}}`` for a value never used before, and ``{{env:NAME}}`` for an environment variable of the fleet.
+
+    Attributes:
+        weight: Its share of the requests, relative to the other scenarios'.
+        body_file: File below the repository's ``workload`` folder whose text is the body, instead of ``body``.
+        unique_ratio: Share of the requests whose variables get values never used before, which no cache can hold.
+        expect_headers: Header -> text that its value must hold; an empty text asks for the header alone.
+        expect_body_matches: Regular expression that the body must hold a match of.
+        tags: Groups of scenarios that objectives and figures may name.
     """
 
     name: Identifier
@@ -374,18 +443,39 @@ class Scenario:
     path: Annotated[str, Field(pattern=r"^/")]
     headers: dict[str, str] = field(default_factory=dict)
     body: str | None = None
+    body_file: WorkloadFile | None = None
     variables: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unique_ratio: Ratio = 0
     expect_status: tuple[int, ...] = (200,)
+    expect_headers: dict[str, str] = field(default_factory=dict)
     expect_body_contains: str | None = None
+    expect_body_matches: str | None = None
+    tags: tuple[Identifier, ...] = ()
+
+
+@record
+class Step:
+    """A rate that is climbed to, and held, before the rate that is judged."""
+
+    rate_per_s: Annotated[float, Field(gt=0)]
+    ramp: Duration = timedelta(0)
+    hold: Duration
 
 
 @record
 class OpenArrivals:
-    """Requests arrive at a rate, however slow the service answers."""
+    """Requests arrive at a rate, however slow the service answers.
+
+    Attributes:
+        steps: Rates before *rate_per_s*, in order: a warm-up, a staircase, a spike. Their figures are told; only the
+            hold of *rate_per_s* is judged.
+        max_in_flight: Of the whole fleet. What would exceed it is not sent, and counted.
+    """
 
     kind: Literal["open"]
     rate_per_s: Annotated[float, Field(gt=0)]
     distribution: Literal["constant", "poisson"] = "poisson"
+    steps: tuple[Step, ...] = ()
     max_in_flight: Positive = 2000
 
 
@@ -398,7 +488,23 @@ class ClosedArrivals:
     think_time: Duration = timedelta(0)
 
 
-Arrivals = Annotated[OpenArrivals | ClosedArrivals, Field(discriminator="kind")]
+@record
+class LocustfileArrivals:
+    """Users of a locustfile, as Locust runs it: closed, at a pace of its own. The scenarios serve the drills alone.
+
+    Attributes:
+        file: Locustfile below the repository's ``workload`` folder.
+        users: How many users Locust spawns over the ramp.
+        user_classes: Of the file; none named = all.
+    """
+
+    kind: Literal["locustfile"]
+    file: WorkloadFile
+    users: Positive
+    user_classes: tuple[str, ...] = ()
+
+
+Arrivals = Annotated[OpenArrivals | ClosedArrivals | LocustfileArrivals, Field(discriminator="kind")]
 
 
 @record
@@ -415,6 +521,17 @@ class Workload:
     upstream_start_header: str = "X-UPSTREAM-REQUEST-START"
     upstream_stop_header: str = "X-UPSTREAM-REQUEST-STOP"
     scenarios: Annotated[tuple[Scenario, ...], Field(min_length=1)]
+
+    @property
+    def warm_up(self) -> timedelta:
+        """How long the load climbs before the hold that is judged."""
+        steps = self.arrivals.steps if isinstance(self.arrivals, OpenArrivals) else ()
+        return sum((step.ramp + step.hold for step in steps), self.ramp)
+
+    @property
+    def length(self) -> timedelta:
+        """From the first request that is due to the last."""
+        return self.warm_up + self.hold
 
 
 @record

@@ -78,7 +78,19 @@ def _plan_error(error: ValidationError, file: str, prefix: str) -> PlanError:
     return PlanError(file, key, words + rest, hint="`readiness plan --schema` prints every key with its meaning.")
 
 
-_TAGS = frozenset({"latency", "errors", "throughput", "cache-hits", "unhealthy-hosts", "open", "closed"})
+_TAGS = frozenset(
+    {
+        "latency",
+        "latency-change",
+        "errors",
+        "throughput",
+        "cache-hits",
+        "unhealthy-hosts",
+        "open",
+        "closed",
+        "locustfile",
+    }
+)
 
 
 def _key(prefix: str, location: Sequence[str | int]) -> str:

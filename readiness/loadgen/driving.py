@@ -62,7 +62,7 @@ class Driver:
         kind = self._order.workload.arrivals
         if isinstance(kind, OpenArrivals):
             self._offer_open(kind, start, end_s)
-        else:
+        elif isinstance(kind, ClosedArrivals):
             self._offer_closed(kind, start, start + end_s)
 
     def _guarded(self, act: Callable[[], None]) -> None:
