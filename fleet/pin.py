@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 FOLDER = Path(__file__).resolve().parent
 LOCK = FOLDER.parent / "requirements" / "lock.txt"
 PINNED = FOLDER / "requirements.txt"
-IMPORTED = ("gevent", "locust", "psutil", "pydantic")
+IMPORTED = ("gevent", "locust", "numpy", "psutil", "pydantic")
 """Distributions that ``readiness.loadgen``, and what it imports of ``readiness``, import themselves."""
 
 _IMAGE = {"sys_platform": "linux", "platform_system": "Linux", "platform_machine": "x86_64", "os_name": "posix"}
@@ -51,7 +51,7 @@ def pins(lock: str) -> dict[str, str]:
             continue
         if not line[0].isspace():
             name = canonicalize_name(Requirement(line.rstrip(" \\")).name)
-            found[name] = []
+            found.setdefault(name, [])  # one package may be pinned twice, for different Pythons
         found[name].append(line)
     return {name: "\n".join(lines) + "\n" for name, lines in found.items()}
 

@@ -121,6 +121,9 @@ def _add_run(commands: Any) -> None:
         "--only", action="append", default=[], metavar="GATE", help="ask this gate only (repeatable); never a GO"
     )
     parser.add_argument("--evidence", type=Path, metavar="DIR", help="where the evidence bundle goes")
+    parser.add_argument(
+        "--baseline", type=Path, metavar="BUNDLE", help="compare with this run; default: the newest that passed here"
+    )
     parser.add_argument("--json", action="store_true", help="print the record as JSON on stdout")
     parser.set_defaults(act=_run)
 
@@ -188,6 +191,7 @@ def _run(arguments: argparse.Namespace) -> int:
         target=arguments.target,
         only=tuple(arguments.only),
         evidence=arguments.evidence,
+        baseline=arguments.baseline,
     )
     record, bundle = run(request, Narrator())
     if arguments.json:

@@ -102,12 +102,20 @@ def read_json(root: Path, path: str, kind: type[T]) -> T:
     Raises:
         EvidenceError: the file is missing or is not a *kind*.
     """
+    return from_json(kind, read_bytes(root, path), str(root / path))
+
+
+def read_bytes(root: Path, path: str) -> bytes:
+    """Return a file of the bundle.
+
+    Raises:
+        EvidenceError: it is missing or cannot be read.
+    """
     file = root / _inside(path)
     try:
-        data = file.read_bytes()
+        return file.read_bytes()
     except OSError as error:
         raise EvidenceError(f"{file} cannot be read: {error.strerror}.") from error
-    return from_json(kind, data, str(file))
 
 
 def from_json(kind: type[T], data: bytes, what: str) -> T:

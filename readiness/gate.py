@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from readiness.errors import ReadinessError
 from readiness.evidence import BundleWriter
 from readiness.ledger import Ledger
-from readiness.model import Clone, Judgement, Plan, Stage
+from readiness.model import Clone, Environment, Judgement, Plan, Stage
 
 SettingsT = TypeVar("SettingsT")
 ObservationT = TypeVar("ObservationT")
@@ -29,6 +29,8 @@ class Context:
         bundle: Where artifacts go.
         narrate: Says one sentence to the person who watches.
         progress: Shows live figures (name -> text), e.g. during load.
+        environment: Where the clone stands.
+        baseline: Bundle of the earlier run that relative objectives compare with; None = there is none.
     """
 
     plan: Plan
@@ -39,6 +41,8 @@ class Context:
     bundle: BundleWriter
     narrate: Callable[[str], None] = field(default=lambda _: None)
     progress: Callable[[dict[str, str]], None] = field(default=lambda _: None)
+    environment: Environment = Environment.EMULATED
+    baseline: Path | None = None
     deployed: Clone | None = None
 
     @property
@@ -65,6 +69,8 @@ class Gate(Generic[SettingsT, ObservationT]):
         observation: Record of what it sees.
         observe: Looks at the world; may raise, which becomes a gap.
         judge: Pure: makes findings, gaps and measurements of an observation.
+        rebuild: Computes an observation again from the artifacts that it names (path -> bytes), where it is a summary
+            of them; ``verify`` refuses a bundle in which the two differ.
     """
 
     id: str
@@ -74,5 +80,6 @@ class Gate(Generic[SettingsT, ObservationT]):
     observation: type[ObservationT]
     observe: Callable[[Context, SettingsT], ObservationT]
     judge: Callable[[ObservationT, SettingsT], Judgement]
+    rebuild: Callable[[ObservationT, Callable[[str], bytes]], ObservationT] | None = None
     order: int = 50
     """Among the gates of a stage, the lower is asked first."""

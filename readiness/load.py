@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -35,11 +36,12 @@ from readiness.load_result import (
     read_artifact,
     requests_between,
     seconds_between,
+    step_seconds,
     total,
     window,
 )
 from readiness.load_tasks import MasterLog, Tasks
-from readiness.loadgen import lines, rows, template
+from readiness.loadgen import lines, rows, template, workload_files
 from readiness.loadgen.order import Order, encode
 from readiness.model import Clone, OpenArrivals, Plan, Workload
 
@@ -58,6 +60,7 @@ __all__ = [
     "read_artifact",
     "requests_between",
     "seconds_between",
+    "step_seconds",
     "total",
     "window",
 ]
@@ -83,6 +86,7 @@ class Fleet:
         ledger: Ledger,
         narrate: Callable[[str], None] = lambda _: None,
         *,
+        repository: Path,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -91,6 +95,7 @@ class Fleet:
         self._plan = plan
         self._ledger = ledger
         self._narrate = narrate
+        self._repository = repository
         self._clock = clock
         self._sleep = sleep
 
@@ -108,7 +113,7 @@ class Fleet:
 
         Args:
             workload: What to offer; the plan's, if not given.
-            rate_per_s: Offer this rate instead, as an open workload.
+            rate_per_s: Offer this rate instead, as an open workload without steps.
             headers: Headers that every request carries besides its scenario's.
             duration: Hold for so long instead.
             until_stopped: The drive is meant to be stopped; *duration*, or else the plan's budget, is its bound.
@@ -118,19 +123,21 @@ class Fleet:
             CloudError: AWS refused a task, or a task of the fleet ended before the start.
         """
         offered = self._workload(workload or self._plan.workload, rate_per_s, duration, until_stopped=until_stopped)
-        template.check(offered, tuple(self._plan.fleet.secrets))
+        files = workload_files.contents(self._repository, offered)
+        template.check(workload_files.inlined(offered, files), tuple(self._plan.fleet.secrets))
         tasks = Tasks(self._clients, self._clone, self._ledger)
         load = Load(
             tasks=tasks,
             log=MasterLog(self._clients("logs"), self._output(Output.FLEET_LOG_GROUP)),
             workload=offered,
+            files=workload_files.digests(files),
             workers=self._plan.fleet.workers,
             clock=self._clock,
             sleep=self._sleep,
         )
         ended_well = False
         try:
-            self._start(load, tasks, offered, dict(headers or {}), until_stopped=until_stopped)
+            self._start(load, tasks, dict(headers or {}), until_stopped=until_stopped)
             yield load
             ended_well = True
         finally:
@@ -143,14 +150,12 @@ class Fleet:
         if rate_per_s is not None:
             given = workload.arrivals
             kind = given if isinstance(given, OpenArrivals) else OpenArrivals(kind="open", rate_per_s=rate_per_s)
-            workload = replace(workload, arrivals=replace(kind, rate_per_s=rate_per_s))
+            workload = replace(workload, arrivals=replace(kind, rate_per_s=rate_per_s, steps=()))
         if duration is None and until_stopped:
             duration = self._plan.budget.wall_clock
         return workload if duration is None else replace(workload, hold=duration)
 
-    def _start(
-        self, load: Load, tasks: Tasks, workload: Workload, headers: dict[str, str], *, until_stopped: bool
-    ) -> None:
+    def _start(self, load: Load, tasks: Tasks, headers: dict[str, str], *, until_stopped: bool) -> None:
         """Start the master and, as soon as its address is known, the workers; return when requests are being sent."""
         wait = self._plan.fleet.start_deadline
         deadline = self._clock() + wait.total_seconds()
@@ -160,7 +165,8 @@ class Fleet:
             master_port=contract.FLEET_MASTER_PORT,
             workers=self._plan.fleet.workers,
             target=self._output(Output.SERVICE_URL).rstrip("/"),
-            workload=workload,
+            workload=load.workload,
+            files=load.files,
             headers=headers,
             until_stopped=until_stopped,
             seed=zlib.crc32(self._clone.run_id.encode()),
@@ -268,6 +274,7 @@ class Load:
         tasks: Tasks,
         log: MasterLog,
         workload: Workload,
+        files: dict[str, str],
         workers: int,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
@@ -275,6 +282,7 @@ class Load:
         self._tasks = tasks
         self._log = log
         self._workload = workload
+        self.files = files
         self._workers = workers
         self._clock = clock
         self._sleep = sleep
@@ -292,6 +300,16 @@ class Load:
     def started(self) -> bool:
         """Whether the workers were told to start."""
         return self.started_at is not None
+
+    @property
+    def workload(self) -> Workload:
+        """What is offered, with the overrides of this drive."""
+        return self._workload
+
+    @property
+    def tallies(self) -> rows.Tallies:
+        """What was measured up to now, by second and scenario."""
+        return self._tallies
 
     def follow(self, master_task_id: str) -> None:
         """Read the log of this task from now on."""
@@ -329,20 +347,26 @@ class Load:
                 raise DeadlineError(what, deadline.total_seconds(), f"load {self._progress}")
             self._sleep(_POLL_S)
 
-    def finish(self, watch: Callable[[Progress], None] = lambda _: None) -> LoadResult:
-        """Wait for the drive's own end and return what it measured; *watch* is told how it stands."""
+    def finish(self, watch: Callable[[Progress], bool] = lambda _: False) -> LoadResult:
+        """Wait for the drive's own end and return what it measured.
+
+        Args:
+            watch: Is told each second how the drive stands; yes as its answer stops the drive.
+        """
         workload = self._workload
-        length = workload.ramp + workload.hold + workload.timeout
-        self._wait_for_end(length.total_seconds() + _OVERDUE_S, watch)
+        self._wait_for_end((workload.length + workload.timeout).total_seconds() + _OVERDUE_S, watch)
         return self.result()
 
     def stop(self) -> LoadResult:
         """Stop sending requests, wait for the last answers, and return what was measured."""
+        self._ask_to_stop()
+        self._wait_for_end(self._workload.timeout.total_seconds() + _OVERDUE_S, lambda _: False)
+        return self.result()
+
+    def _ask_to_stop(self) -> None:
         if self._finished is None and not self._stop_asked:
             self._stop_asked = True
             self._tasks.stop("the drive is stopped", role="master")
-        self._wait_for_end(self._workload.timeout.total_seconds() + _OVERDUE_S, lambda _: None)
-        return self.result()
 
     def result(self) -> LoadResult:
         """Return what is known up to now, with every reason why it may be less than all.
@@ -361,6 +385,7 @@ class Load:
             validity=self._validity(),
             problems=tuple(self._all_problems()),
             samples=dict(self._samples),
+            files=self.files,
         )
 
     # --- the master's lines -------------------------------------------------------------------------------------------
@@ -397,7 +422,7 @@ class Load:
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
-    def _wait_for_end(self, seconds: float, watch: Callable[[Progress], None]) -> None:
+    def _wait_for_end(self, seconds: float, watch: Callable[[Progress], bool]) -> None:
         deadline = self._clock() + seconds
         shown = -1
         while not self._over() and self._clock() <= deadline:
@@ -405,7 +430,8 @@ class Load:
             self.look()
             if self._progress is not None and self._progress.second != shown:
                 shown = self._progress.second
-                watch(self._progress)
+                if watch(self._progress):
+                    self._ask_to_stop()
         if self._finished is None:
             self._await_late_lines()
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import field
+from datetime import datetime, timedelta
 from math import ceil, floor
 
 from pydantic import TypeAdapter, ValidationError
@@ -14,7 +15,7 @@ from readiness import stats
 from readiness.errors import EvidenceError
 from readiness.loadgen import rows
 from readiness.loadgen.rows import Row, Tally
-from readiness.model import Instant, Workload, record
+from readiness.model import Instant, OpenArrivals, Workload, record
 
 
 @record
@@ -75,6 +76,7 @@ class LoadResult:
     Attributes:
         started_at: Second 0 of the rows.
         workload: What was offered, with overrides applied.
+        files: File of the user's that the workload names -> digest.
         problems: Why less than everything was seen; each is a gap.
         samples: ``scenario/outcome`` -> one message of that class of failure.
     """
@@ -86,6 +88,7 @@ class LoadResult:
     validity: Validity
     problems: tuple[str, ...]
     samples: dict[str, str]
+    files: dict[str, str] = field(default_factory=dict)
 
 
 @record
@@ -108,8 +111,20 @@ def window(result_rows: Sequence[Row], seconds: range) -> tuple[Row, ...]:
 
 def hold_seconds(workload: Workload) -> range:
     """Return the whole seconds of the hold: what a load is judged by."""
-    end = workload.ramp + workload.hold
-    return range(ceil(workload.ramp.total_seconds()), floor(end.total_seconds()))
+    return _whole_seconds(workload.warm_up, workload.length)
+
+
+def step_seconds(workload: Workload) -> tuple[range, ...]:
+    """Return the whole seconds of the hold of each step before the rate that is judged."""
+    found, at = [], timedelta(0)
+    for step in workload.arrivals.steps if isinstance(workload.arrivals, OpenArrivals) else ():
+        found.append(_whole_seconds(at + step.ramp, at + step.ramp + step.hold))
+        at += step.ramp + step.hold
+    return tuple(found)
+
+
+def _whole_seconds(start: timedelta, end: timedelta) -> range:
+    return range(ceil(start.total_seconds()), floor(end.total_seconds()))
 
 
 def seconds_between(result: LoadResult, start: datetime, end: datetime) -> range:

@@ -151,7 +151,7 @@ class Measurement:
     unit: str
     samples: int
     threshold: float | None = None
-    comparison: Literal["<=", ">="] | None = None
+    comparison: Literal["<=", ">=", "<"] | None = None
     interval: tuple[float, float] | None = None
 
 
@@ -187,12 +187,17 @@ class Gap:
 
 @record
 class Judgement:
-    """What a gate makes of its observation. It never states its own outcome: ``decide.outcome`` computes it."""
+    """What a gate makes of its observation. It never states its own outcome: ``decide.outcome`` computes it.
+
+    Attributes:
+        notes: What a reader has to know to read the figures aright; neither fault nor blindness.
+    """
 
     examined: int
     findings: tuple[Finding, ...] = ()
     gaps: tuple[Gap, ...] = ()
     measurements: tuple[Measurement, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @record

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import readiness
-from readiness import decide, evidence, gates, plan, report, staging, waivers
+from readiness import baseline, decide, evidence, gates, plan, report, staging, waivers
 from readiness.cloud import Connection, Target, connect
 from readiness.errors import EvidenceError, PlanError, ReadinessError, TeardownError, UsageError
 from readiness.gate import Context, Gate
 from readiness.interruption import Interrupted, OutOfTime, Signals
 from readiness.ledger import FILE as LEDGER_FILE
 from readiness.ledger import Ledger
+from readiness.loadgen import template, workload_files
 from readiness.model import (
     Candidate,
     Environment,
@@ -49,6 +50,8 @@ class Request:
     target: Target
     only: tuple[str, ...] = ()
     evidence: Path | None = None
+    baseline: Path | None = None
+    """Bundle that relative objectives compare with; None = the newest of this repository that may be one."""
 
 
 @dataclass(kw_only=True)
@@ -137,6 +140,7 @@ def freeze(request: Request, narrator: Narrator) -> Run:
     frozen = plan.load_plan(request.plan_file)
     register = waivers.load_waivers(request.waivers_file, max_age=frozen.max_waiver_age)
     check_gates(frozen, request)
+    files = checked_workload_files(frozen, request)
     refuse_used_folder(request.evidence)
     started_at = datetime.now(UTC)
     run_id = f"{started_at:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
@@ -145,6 +149,8 @@ def freeze(request: Request, narrator: Narrator) -> Run:
     bundle = evidence.BundleWriter(request.evidence or folder / "bundle")
     bundle.put(evidence.PLAN, request.plan_file.read_bytes())
     bundle.put(evidence.WAIVERS, request.waivers_file.read_bytes() if request.waivers_file.exists() else b"")
+    for path, data in files.items():
+        bundle.put(f"{workload_files.FOLDER}/{path}", data)
     commit, dirty = git_state(request.repository)
     ledger.note(
         "run-started",
@@ -201,6 +207,16 @@ def check_gates(frozen: Plan, request: Request) -> None:
     for gate_id in request.only:
         if gate_id not in known:
             raise UsageError(f"--only: there is no gate {gate_id!r}.", hint="`readiness gates` lists them.")
+
+
+def checked_workload_files(frozen: Plan, request: Request) -> dict[str, bytes]:
+    """Return the files that the workload names, after every request that it describes was found to be one."""
+    try:
+        files = workload_files.contents(request.repository, frozen.workload)
+        template.check(workload_files.inlined(frozen.workload, files), tuple(frozen.fleet.secrets))
+    except ReadinessError as error:
+        raise PlanError(str(request.plan_file), "workload", error.message, hint=error.hint) from None
+    return files
 
 
 def settings_of(gate: Gate[Any, Any], frozen: Plan, file: str) -> Any:
@@ -267,10 +283,10 @@ def deploy_and_drill(
 def keep_templates(this: Run, assembly: staging.Assembly) -> None:
     """Copy the templates into the bundle and name them, by digest, as what is judged."""
     digests = {}
-    for template in assembly.templates:
-        data = template.read_bytes()
-        this.bundle.put(f"{evidence.TEMPLATES}/{template.name}", data)
-        digests[template.name] = evidence.sha256(data)
+    for file in assembly.templates:
+        data = file.read_bytes()
+        this.bundle.put(f"{evidence.TEMPLATES}/{file.name}", data)
+        digests[file.name] = evidence.sha256(data)
     this.candidate = replace(this.candidate, template_digests=digests)
 
 
@@ -285,6 +301,8 @@ def make_context(this: Run, connection: Connection, assembly: staging.Assembly) 
         bundle=this.bundle,
         narrate=this.narrator.say,
         progress=this.narrator.figures,
+        environment=this.environment,
+        baseline=this.request.baseline or baseline.latest(this.request.repository / RUNS, this.environment),
     )
 
 

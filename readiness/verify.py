@@ -110,11 +110,20 @@ def _rejudge(bundle: Path, gate: Gate[Any, Any], frozen: Plan, result: GateResul
         raise EvidenceError(f"results[{result.gate}] has no observation, and yet claims to have examined something.")
     try:
         observation = evidence.read_json(bundle, result.observation, gate.observation)
+        _same(f"observation of {gate.id}", observation, _rebuilt(bundle, gate, observation))
         return checked(gate.judge(observation, settings_of(gate, frozen, evidence.PLAN)))
     except Exception as error:  # what cannot be read or judged now must have failed then
         if blind:
             return result.judgement
         raise EvidenceError(f"results[{result.gate}]: its observation cannot be judged: {error}") from error
+
+
+def _rebuilt(bundle: Path, gate: Gate[Any, Any], observation: Any) -> Any:
+    """Return the observation as the artifacts that it sums up yield it now."""
+    if gate.rebuild is None:
+        return observation
+    again = gate.rebuild(observation, lambda path: evidence.read_bytes(bundle, path))
+    return evidence.from_json(gate.observation, evidence.to_json(gate.observation, again), gate.id)
 
 
 def _same(what: str, written: object, computed: object) -> None:

@@ -16,7 +16,7 @@ from readiness import contract
 from readiness.model import Fleet as FleetPlan
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-_IMAGE_INPUTS = ("fleet/Dockerfile", "fleet/requirements.txt", "readiness/**/*.py")
+_IMAGE_INPUTS = ("fleet/Dockerfile", "fleet/requirements.txt", "readiness/**/*.py", "workload/**")
 """All that the image is built from: another file's change builds no new image."""
 
 _USER = "10001:10001"

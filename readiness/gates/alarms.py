@@ -77,7 +77,7 @@ def _fault(ctx: Context, settings: Settings, each: AlarmDrill, alarm: str, inbox
     plan = ctx.plan.drills.alarms
     elbv2 = ctx.clients("elbv2")
     kind = contract.DRILL_ERROR if each.method == "fault-errors" else contract.DRILL_SLOW
-    fleet = Fleet(ctx.clients, ctx.clone, ctx.plan, ctx.ledger, ctx.narrate)
+    fleet = Fleet(ctx.clients, ctx.clone, ctx.plan, ctx.ledger, ctx.narrate, repository=ctx.repository)
     headers = {contract.DRILL_HEADER: kind}
     with fleet.drive(rate_per_s=plan.rate_per_s, headers=headers, until_stopped=True) as load:
         before = _settle(ctx, alarm, inbox, settings.settle)

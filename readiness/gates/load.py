@@ -1,109 +1,192 @@
 """Gate ``load``: does the service meet its objectives under the load that production is expected to bring?
 
-Judged is the hold alone, by the seconds in which requests were due; the ramp is warm-up.
+Judged is the hold alone, by the seconds in which requests were due; what comes before it is warm-up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
-from math import sqrt
+from dataclasses import field
 
-from readiness import load, stats
+from readiness import baseline, evidence, load, objectives, server_side, stats
+from readiness.errors import EvidenceError
 from readiness.gate import Context, Gate
 from readiness.histogram import Histogram
+from readiness.hopeless import hopeless, lasted
+from readiness.load_figures import (
+    Figures,
+    ScenarioFigures,
+    StepFigures,
+    decoded,
+    encoded,
+    plain_measurements,
+)
+from readiness.load_validity import Drive, Limits, generator_gaps, late_for, offer_gaps
 from readiness.loadgen import rows
-from readiness.loadgen.rows import Tally
+from readiness.loadgen.rows import Tallies, Tally
 from readiness.model import (
     Arrivals,
     CacheHitObjective,
+    ClosedArrivals,
     Duration,
     ErrorObjective,
     Finding,
     Gap,
     Instant,
     Judgement,
-    LatencyObjective,
+    LatencyChangeObjective,
+    LoadObjective,
+    LocustfileArrivals,
     Measurement,
-    Objective,
     OpenArrivals,
     Plan,
-    Ratio,
-    Severity,
     Stage,
     ThroughputObjective,
     UnhealthyHostsObjective,
+    Workload,
     record,
+    spell_duration,
 )
 
-RULE = "load/objective-missed"
-_PERCENTILES = (50.0, 95.0, 99.0)
-_POISSON_SIGMAS = 4.0
-
 
 @record
-class Settings:
-    """How far the generator may be off before its figures are no evidence.
+class Settings(Limits):
+    """How far the generator may be off, and how far the load balancer's figures may be from the clients'.
 
     Attributes:
-        rate_tolerance_ratio: Between the rate that the plan wants and the rate that was offered. Poisson arrivals
-            scatter by themselves; they may be four standard deviations off.
-        max_dropped: Arrivals that were not sent because too many requests were under way.
-        max_generator_cpu_ratio: Of one core, over the busiest five seconds of the busiest worker.
-        max_dispatcher_lag: p99 of how late requests were sent.
-        max_clock_skew: Between a worker and the master.
+        server: Tolerances between both sides.
+        server_within: How long to wait for the load balancer's metrics; AWS publishes them minutes later.
     """
 
-    rate_tolerance_ratio: Ratio = 0.02
-    max_dropped: int = 0
-    max_generator_cpu_ratio: Ratio = 0.9
-    max_dispatcher_lag: Duration = timedelta(milliseconds=50)
-    max_clock_skew: Duration = timedelta(milliseconds=500)
+    server: server_side.Tolerances = field(default_factory=server_side.Tolerances)
+    server_within: Duration = server_side.WITHIN
 
 
 @record
-class ScenarioFigures:
-    """One scenario over the hold: merged histograms in their wire form, and counts."""
+class Baseline:
+    """What an earlier run measured over its hold."""
 
-    scenario: str
-    histograms: dict[str, str]
-    counts: dict[str, int]
+    run_id: str
+    decided_at: Instant
+    workload_digest: str
+    scenarios: tuple[ScenarioFigures, ...]
 
 
 @record
 class Observation:
-    """What the load measured, and what it was held against."""
+    """What the load measured, and what it was held against.
 
-    objectives: tuple[Objective, ...]
+    Attributes:
+        workload_digest: Of all that says how the load was made; a baseline of another load is none.
+        end_second: The first second after the hold, or after the part of it that an aborted drive came to.
+        tags: Scenario -> its tags.
+        steps: The holds before the one that is judged.
+        dispatcher_lag: Histogram of the hold.
+        by_second: Objective that is to last -> its figure of each second of the hold; None = no samples.
+        aborted: Why the harness cut the drive short; empty = it did not.
+        elsewhere: Requests of the whole drive that left the clone.
+        user_errors: Exceptions of a locustfile's users outside of a request, over the whole drive.
+        baseline_problem: Why there is no baseline although an objective needs one.
+        artifact: Every second of the drive, in the bundle.
+    """
+
+    objectives: tuple[LoadObjective, ...]
     arrivals: Arrivals
     ramp: Duration
     hold: Duration
+    workload_digest: str
     cache_hit_values: tuple[str, ...]
     started_at: Instant
     first_second: int
     end_second: int
-    """The first second after the hold."""
     scenarios: tuple[ScenarioFigures, ...]
+    tags: dict[str, tuple[str, ...]]
+    steps: tuple[StepFigures, ...]
     dispatcher_lag: str
-    """Histogram of the hold."""
+    by_second: dict[str, tuple[float | None, ...]]
     validity: load.Validity
     problems: tuple[str, ...]
     samples: dict[str, str]
     artifact: str
-    """Every second of the drive, in the bundle."""
+    clients: server_side.ClientSide
+    server: server_side.ServerSide
+    elsewhere: int = 0
+    user_errors: int = 0
+    aborted: str = ""
+    baseline: Baseline | None = None
+    baseline_problem: str = ""
 
 
 # --- observe ---------------------------------------------------------------------------------------------------------
 
 
 def observe(ctx: Context, settings: Settings) -> Observation:
-    """Drive the plan's workload at the clone and return what it measured."""
-    fleet = load.Fleet(ctx.clients, ctx.clone, ctx.plan, ctx.ledger, ctx.narrate)
+    """Drive the plan's workload at the clone and return what it measured, and what the load balancer saw of it."""
+    held = load_objectives(ctx.plan)
+    earlier, problem = _baseline(ctx, held)
+    fleet = load.Fleet(ctx.clients, ctx.clone, ctx.plan, ctx.ledger, ctx.narrate, repository=ctx.repository)
+    aborted = ""
     with fleet.drive() as drive:
-        result = drive.finish(lambda progress: ctx.progress(live_figures(progress)))
+
+        def watch(progress: load.Progress) -> bool:
+            nonlocal aborted
+            ctx.progress(live_figures(progress))
+            aborted = aborted or why_hopeless(held, drive, progress.second)
+            return bool(aborted)
+
+        result = drive.finish(watch)
+    if aborted:
+        ctx.narrate(f"The load was stopped early: {aborted}")
     path = ctx.bundle.write("load/rows.json.gz", load.artifact(result))
-    return observation_of(ctx.plan, result, path)
+    clients = server_side.client_side(result)
+    ctx.narrate("Waiting for the load balancer's own figures of the drive")
+    server = server_side.observe(
+        ctx.clients, ctx.clone, result.started_at, result.ended_at, clients, within=settings.server_within
+    )
+    return observation_of(held, result, path, clients, server, aborted, earlier, problem)
+
+
+def load_objectives(plan: Plan) -> tuple[LoadObjective, ...]:
+    """Return the objectives that a load is held against."""
+    return tuple(each for each in plan.objectives if not isinstance(each, UnhealthyHostsObjective))
+
+
+def why_hopeless(held: Sequence[LoadObjective], drive: load.Load, second: int) -> str:
+    """Return which objective cannot be met any more, and why; empty if all can, or need not stop the drive."""
+    watched = [each for each in held if not isinstance(each, LatencyChangeObjective) and each.abort_on_breach]
+    hold = load.hold_seconds(drive.workload)
+    if not watched or second < hold.start:
+        return ""
+    seconds = range(hold.start, min(second + 1, hold.stop))
+    so_far = _figures_of(drive.tallies, seconds, drive.workload)
+    for objective in watched:
+        if objective.lasting:
+            each = [_figures_of(drive.tallies, range(one, one + 1), drive.workload) for one in seconds]
+            why = lasted(objective, each)
+        else:
+            why = hopeless(objective, so_far, drive.workload)
+        if why:
+            return f"objective {objective.id} cannot be met any more: {why}"
+    return ""
+
+
+def _baseline(ctx: Context, held: Sequence[LoadObjective]) -> tuple[Baseline | None, str]:
+    """Return the earlier run's figures, if an objective needs them, or why there are none."""
+    if not any(isinstance(each, LatencyChangeObjective) for each in held):
+        return None, ""
+    try:
+        if ctx.baseline is None:
+            raise baseline.missing(ctx.environment)
+        record = baseline.checked(ctx.baseline, ctx.environment)
+        seen = evidence.read_json(ctx.baseline, evidence.observation_path(GATE.id), Observation)
+    except EvidenceError as error:
+        return None, str(error)
+    return Baseline(
+        run_id=record.run_id,
+        decided_at=record.decided_at,
+        workload_digest=seen.workload_digest,
+        scenarios=seen.scenarios,
+    ), ""
 
 
 def live_figures(progress: load.Progress) -> dict[str, str]:
@@ -124,383 +207,285 @@ def live_figures(progress: load.Progress) -> dict[str, str]:
     }
 
 
-def observation_of(plan: Plan, result: load.LoadResult, artifact: str) -> Observation:
+def observation_of(
+    held: tuple[LoadObjective, ...],
+    result: load.LoadResult,
+    artifact: str,
+    clients: server_side.ClientSide,
+    server: server_side.ServerSide,
+    aborted: str = "",
+    earlier: Baseline | None = None,
+    baseline_problem: str = "",
+) -> Observation:
     """Return what the gate judges of a drive."""
-    seconds = load.hold_seconds(result.workload)
-    scenarios = rows.by_scenario(rows.from_rows(result.rows), seconds)
-    lag = scenarios.pop(rows.EVERY, Tally()).histogram(rows.LAG)
+    workload = result.workload
+    tallies = rows.from_rows(result.rows)
+    seconds = load.hold_seconds(workload)
+    if aborted:  # the last second that was begun is not whole
+        begun = max((second for second, _ in tallies), default=seconds.start)
+        seconds = range(seconds.start, max(seconds.start, min(begun, seconds.stop)))
+    figures = _figures_of(tallies, seconds, workload)
+    lasting = [each for each in held if not isinstance(each, LatencyChangeObjective) and each.lasting]
+    one_by_one = [_figures_of(tallies, range(one, one + 1), workload) for one in seconds] if lasting else []
     return Observation(
-        objectives=tuple(each for each in plan.objectives if not isinstance(each, UnhealthyHostsObjective)),
-        arrivals=result.workload.arrivals,
-        ramp=result.workload.ramp,
-        hold=result.workload.hold,
-        cache_hit_values=result.workload.cache_hit_values,
+        objectives=held,
+        arrivals=workload.arrivals,
+        ramp=workload.ramp,
+        hold=workload.hold,
+        workload_digest=evidence.sha256(
+            evidence.to_json(Workload, workload) + repr(sorted(result.files.items())).encode()
+        ),
+        cache_hit_values=workload.cache_hit_values,
         started_at=result.started_at,
         first_second=seconds.start,
         end_second=seconds.stop,
-        scenarios=tuple(
-            ScenarioFigures(
-                scenario=name,
-                histograms={series: histogram.encode() for series, histogram in sorted(tally.histograms.items())},
-                counts=dict(sorted(tally.counts.items())),
-            )
-            for name, tally in sorted(scenarios.items())
-        ),
-        dispatcher_lag=lag.encode(),
+        scenarios=tuple(encoded(name, tally) for name, tally in sorted(figures.scenarios.items())),
+        tags={scenario.name: scenario.tags for scenario in workload.scenarios if scenario.tags},
+        steps=tuple(_steps(tallies, workload)),
+        dispatcher_lag=figures.lag.encode(),
+        by_second={each.id: objectives.second_values(one_by_one, each) for each in lasting},
         validity=result.validity,
         problems=result.problems,
         samples=result.samples,
         artifact=artifact,
+        clients=clients,
+        server=server,
+        elsewhere=sum(tally.counts.get(rows.ELSEWHERE, 0) for tally in tallies.values()),
+        user_errors=sum(tally.counts.get(rows.USER_ERRORS, 0) for tally in tallies.values()),
+        aborted=aborted,
+        baseline=earlier,
+        baseline_problem=baseline_problem,
     )
+
+
+def rebuilt(observation: Observation, read: Callable[[str], bytes]) -> Observation:
+    """Return the observation again, computed from every second that the bundle holds.
+
+    Raises:
+        EvidenceError: the artifact is damaged.
+    """
+    result = load.read_artifact(read(observation.artifact))
+    return observation_of(
+        observation.objectives,
+        result,
+        observation.artifact,
+        server_side.client_side(result),
+        observation.server,
+        observation.aborted,
+        observation.baseline,
+        observation.baseline_problem,
+    )
+
+
+def _figures_of(tallies: Tallies, seconds: range, workload: Workload) -> Figures:
+    scenarios = rows.by_scenario(tallies, seconds)
+    lag = scenarios.pop(rows.EVERY, Tally()).histogram(rows.LAG)
+    return Figures(
+        seconds=len(seconds),
+        scenarios=scenarios,
+        whole=rows.over_all(scenarios),
+        tags={scenario.name: scenario.tags for scenario in workload.scenarios},
+        lag=lag,
+        cache_hit_values=workload.cache_hit_values,
+    )
+
+
+def _steps(tallies: Tallies, workload: Workload) -> Iterator[StepFigures]:
+    arrivals = workload.arrivals
+    if not isinstance(arrivals, OpenArrivals):
+        return
+    for step, seconds in zip(arrivals.steps, load.step_seconds(workload), strict=True):
+        yield StepFigures(
+            rate_per_s=step.rate_per_s,
+            first_second=seconds.start,
+            end_second=seconds.stop,
+            figures=encoded(rows.EVERY, _figures_of(tallies, seconds, workload).whole),
+        )
 
 
 # --- judge -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Figures:
-    """The observation, decoded."""
-
-    observation: Observation
-    scenarios: dict[str, Tally]
-    whole: Tally
-    lag: Histogram
-    hold_s: int
-
-    def tally(self, scenario: str | None) -> Tally:
-        """Return the figures of one scenario, or of all."""
-        return self.whole if scenario is None else self.scenarios.get(scenario, Tally())
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Reading:
-    """What an objective's figure is, and on how many samples it rests."""
-
-    value: float
-    unit: str
-    samples: int
-    threshold: float
-    at_most: bool
-
-    @property
-    def missed(self) -> bool:
-        return self.value > self.threshold if self.at_most else self.value < self.threshold
-
-    def measurement(self, name: str) -> Measurement:
-        return Measurement(
-            name=name,
-            value=self.value,
-            unit=self.unit,
-            samples=self.samples,
-            threshold=self.threshold,
-            comparison="<=" if self.at_most else ">=",
-        )
-
-    def say(self) -> str:
-        """Return the figure, its threshold and the margin as a person would say it."""
-        word = "at most" if self.at_most else "at least"
-        margin = "" if self.threshold == 0 else f", {(self.value / self.threshold - 1) * 100:+.1f} %"
-        return (
-            f"{self.value:.4g} {self.unit}, {word} {self.threshold:.4g} {self.unit} wanted{margin}, n = {self.samples}"
-        )
-
-
 def judge(observation: Observation, settings: Settings) -> Judgement:
     """Hold the figures of the hold against the objectives, and the generator against its own limits."""
     figures = _decode(observation)
-    generator = tuple(_generator_gaps(figures, settings))
-    offer = tuple(_offer_gaps(figures, settings))
+    earlier = _decode_baseline(observation, figures)
+    drive = Drive(
+        arrivals=observation.arrivals, figures=figures, validity=observation.validity, aborted=observation.aborted
+    )
+    generator = tuple(generator_gaps(drive, settings))
+    offer = tuple(offer_gaps(drive, settings))
+    differences, server_measurements = server_side.reconcile(observation.clients, observation.server, settings.server)
+    gaps = [*_drive_gaps(observation), *generator, *offer, *differences]
+    measurements = [*plain_measurements(figures, observation.steps), *server_measurements]
     findings: list[Finding] = []
-    gaps = [*(Gap(what="the whole drive", why=problem) for problem in observation.problems), *generator, *offer]
-    measurements = [*_plain_measurements(figures)]
     examined = 0
     for objective in observation.objectives:
-        if isinstance(objective, UnhealthyHostsObjective):
-            continue
         try:
-            reading = _READ[type(objective)](figures, objective)
+            reading = objectives.read(figures, objective, earlier)
         except stats.NoSamplesError as error:
-            gaps.append(Gap(what=f"objective {objective.id}", why=error.message))
+            why = observation.baseline_problem if isinstance(objective, LatencyChangeObjective) else ""
+            gaps.append(Gap(what=f"objective {objective.id}", why=why or error.message))
             continue
-        measurements.append(reading.measurement(objective.id))
-        doubt = _doubt(figures, objective, reading, generator, offer)
+        breach = _breach(observation, objective, reading)
+        measurements.append(breach.measurement)
+        doubt = _doubt(figures, objective, reading, breach, settings, earlier) or _blamed(
+            objective, breach, generator, offer
+        )
         if doubt:
             gaps.append(Gap(what=f"objective {objective.id}", why=doubt))
         else:
             examined += 1
-            if reading.missed:
-                findings.append(_finding(figures, objective, reading))
-    return Judgement(examined=examined, findings=tuple(findings), gaps=tuple(gaps), measurements=tuple(measurements))
+            if breach.missed:
+                findings.append(objectives.finding(figures, objective, breach.said))
+    return Judgement(
+        examined=examined,
+        findings=tuple(findings),
+        gaps=tuple(gaps),
+        measurements=tuple(measurements),
+        notes=tuple(_notes(observation)),
+    )
 
 
-def _decode(observation: Observation) -> _Figures:
+def _decode(observation: Observation) -> Figures:
     """Return the figures of an observation.
 
     Raises:
         EvidenceError: a histogram cannot be read.
     """
-    scenarios = {}
-    for given in observation.scenarios:
-        tally = Tally()
-        tally.histograms = {series: Histogram.decode(text) for series, text in given.histograms.items()}
-        tally.counts = dict(given.counts)
-        scenarios[given.scenario] = tally
-    return _Figures(
-        observation=observation,
+    scenarios = {given.scenario: decoded(given) for given in observation.scenarios}
+    return Figures(
+        seconds=observation.end_second - observation.first_second,
         scenarios=scenarios,
         whole=rows.over_all(scenarios),
+        tags=observation.tags,
         lag=Histogram.decode(observation.dispatcher_lag),
-        hold_s=observation.end_second - observation.first_second,
+        cache_hit_values=observation.cache_hit_values,
+        samples=observation.samples,
     )
 
 
-# --- objectives ---
+def _decode_baseline(observation: Observation, figures: Figures) -> Figures | None:
+    """Return the baseline's figures; None = there is none, or it is of another load."""
+    earlier = observation.baseline
+    if earlier is None or earlier.workload_digest != observation.workload_digest:
+        return None
+    scenarios = {given.scenario: decoded(given) for given in earlier.scenarios}
+    return Figures(seconds=figures.seconds, scenarios=scenarios, whole=rows.over_all(scenarios), tags=observation.tags)
 
 
-def _read_latency(figures: _Figures, objective: LatencyObjective) -> _Reading:
-    latencies = figures.tally(objective.scenario).latencies()
-    return _Reading(
-        value=stats.percentile_ms(latencies, objective.percentile),
-        unit="ms",
-        samples=latencies.total,
-        threshold=objective.threshold.total_seconds() * 1000,
-        at_most=True,
+def _drive_gaps(observation: Observation) -> Iterator[Gap]:
+    """Yield what the drive itself could not see or do."""
+    for problem in observation.problems:
+        yield Gap(what="the whole drive", why=problem)
+    if observation.aborted:
+        yield Gap(what="the rest of the hold", why=f"the drive was stopped early: {observation.aborted}")
+    earlier = observation.baseline
+    if earlier is not None and earlier.workload_digest != observation.workload_digest:
+        yield Gap(what="the baseline", why=f"run {earlier.run_id} drove another workload: nothing can be compared")
+    if observation.elsewhere:
+        why = f"{observation.elsewhere} requests of the locustfile went to another host than the clone"
+        yield Gap(what="the load", why=why)
+    if observation.user_errors:
+        why = f"users of the locustfile raised {observation.user_errors} exceptions outside of a request"
+        yield Gap(what="the load", why=why)
+
+
+@record
+class _Breach:
+    """Whether an objective was missed, and what is said and recorded of it."""
+
+    missed: bool
+    said: str
+    measurement: Measurement
+    unsure: str = ""
+
+
+def _breach(observation: Observation, objective: LoadObjective, reading: objectives.Reading) -> _Breach:
+    """Return whether the hold as a whole misses the objective or, if a breach must last, whether one has lasted."""
+    if isinstance(objective, LatencyChangeObjective) or not objective.lasting:
+        return _Breach(missed=reading.missed, said=reading.say(), measurement=reading.measurement(objective.id))
+    wanted_s = objective.lasting.total_seconds()
+    values = observation.by_second.get(objective.id, ())
+    longest = objectives.longest_breach(values, reading, unknown=False)
+    at_most = objectives.longest_breach(values, reading, unknown=True)
+    said = f"missed in each of {longest} s in a row, {wanted_s:g} s are too long; over the whole hold {reading.say()}"
+    unsure = f"{at_most} s in a row missed it or have no samples" if longest < wanted_s <= at_most else ""
+    return _Breach(
+        missed=longest >= wanted_s,
+        said=said,
+        unsure=unsure,
+        measurement=Measurement(
+            name=f"{objective.id} (longest breach)",
+            value=longest,
+            unit="s",
+            samples=reading.samples,
+            threshold=wanted_s,
+            comparison="<",
+        ),
     )
-
-
-def _read_errors(figures: _Figures, objective: ErrorObjective) -> _Reading:
-    tally = figures.tally(objective.scenario)
-    return _Reading(
-        value=stats.ratio(tally.failed, tally.requests, "error ratio"),
-        unit="ratio",
-        samples=tally.requests,
-        threshold=objective.max_ratio,
-        at_most=True,
-    )
-
-
-def _read_throughput(figures: _Figures, objective: ThroughputObjective) -> _Reading:
-    """Answers as expected that came during the hold. The samples are what was offered: no answer is an answer too."""
-    counts = figures.tally(objective.scenario).counts
-    if not counts.get(rows.OFFERED):
-        raise stats.NoSamplesError("throughput")
-    return _Reading(
-        value=stats.ratio(counts.get(rows.ANSWERED, 0), figures.hold_s, "throughput"),
-        unit="1/s",
-        samples=counts[rows.OFFERED],
-        threshold=objective.min_per_s,
-        at_most=False,
-    )
-
-
-def _read_cache_hits(figures: _Figures, objective: CacheHitObjective) -> _Reading:
-    tally = figures.tally(objective.scenario)
-    return _Reading(
-        value=load.cache_hit_ratio(tally, figures.observation.cache_hit_values),
-        unit="ratio",
-        samples=sum(tally.cache_outcomes().values()),
-        threshold=objective.min_ratio,
-        at_most=False,
-    )
-
-
-_READ: dict[type, Callable[..., _Reading]] = {
-    LatencyObjective: _read_latency,
-    ErrorObjective: _read_errors,
-    ThroughputObjective: _read_throughput,
-    CacheHitObjective: _read_cache_hits,
-}
 
 
 def _doubt(
-    figures: _Figures, objective: Objective, reading: _Reading, generator: Sequence[Gap], offer: Sequence[Gap]
+    figures: Figures,
+    objective: LoadObjective,
+    reading: objectives.Reading,
+    breach: _Breach,
+    settings: Settings,
+    earlier: Figures | None,
 ) -> str:
-    """Return why an objective's figure proves nothing; empty if it does.
+    """Return why an objective's figure proves nothing; empty if it does."""
+    return (
+        objectives.too_few(figures, objective, reading, earlier)
+        or breach.unsure
+        or late_for(objective, figures, settings)
+    )
+
+
+def _blamed(objective: LoadObjective, breach: _Breach, generator: Sequence[Gap], offer: Sequence[Gap]) -> str:
+    """Return that a miss may be the generator's doing; empty if it is not.
 
     A generator that is out of breath makes a service look slow, and one that offers too little makes its throughput
     look small: a miss is then no fault of the service, and not to be told as one.
     """
-    assert not isinstance(objective, UnhealthyHostsObjective)
-    if reading.samples < objective.min_samples:
-        return f"{reading.samples} samples, {objective.min_samples} wanted ({reading.say()})"
-    if isinstance(objective, LatencyObjective):
-        latencies = figures.tally(objective.scenario).latencies()
-        if stats.interval_ms(latencies, objective.percentile) is None:
-            return f"{latencies.total} samples are too few to bound p{objective.percentile:g} with 95 % confidence"
-    if not reading.missed or isinstance(objective, ErrorObjective | CacheHitObjective):
+    if not breach.missed or isinstance(objective, ErrorObjective | CacheHitObjective):
         return ""
     blamed = [*generator, *(offer if isinstance(objective, ThroughputObjective) else ())]
-    if blamed:
-        return f"missed ({reading.say()}), but it may be the generator's doing: {blamed[0].why}"
-    return ""
+    return f"missed ({breach.said}), but it may be the generator's doing: {blamed[0].why}" if blamed else ""
 
 
-def _finding(figures: _Figures, objective: Objective, reading: _Reading) -> Finding:
-    assert not isinstance(objective, UnhealthyHostsObjective)
-    of = "" if objective.scenario is None else f" of scenario {objective.scenario}"
-    message = f"{_noun(objective)}{of}: {reading.say()}"
-    if isinstance(objective, LatencyObjective):
-        interval = stats.interval_ms(figures.tally(objective.scenario).latencies(), objective.percentile)
-        if interval is not None:
-            message += f", 95 % confidence {interval[0]:.4g} to {interval[1]:.4g} ms"
-    if isinstance(objective, ErrorObjective):
-        message += _worst(figures, objective.scenario)
-    return Finding(
-        rule=RULE,
-        subject=objective.id,
-        severity=Severity.HIGH,
-        message=message + ".",
-        help=_HELP[type(objective)],
-        fingerprint=f"{RULE}:{objective.id}",
-    )
-
-
-def _noun(objective: Objective) -> str:
-    if isinstance(objective, LatencyObjective):
-        return f"Latency p{objective.percentile:g}"
-    return {ErrorObjective: "Error ratio", ThroughputObjective: "Throughput", CacheHitObjective: "Cache-hit ratio"}[
-        type(objective)
-    ]
-
-
-_HELP: dict[type, str] = {
-    LatencyObjective: "Compare upstream and proxy parts and the scenarios among the measurements.",
-    ErrorObjective: "The service's log has its side of the failures.",
-    ThroughputObjective: "See errors and timeouts first; then whether the plan's rate is above this floor at all.",
-    CacheHitObjective: "See which cache outcomes there were; each task may have a cache of its own.",
-}
-
-
-def _worst(figures: _Figures, scenario: str | None) -> str:
-    """Return how requests failed, most often first, with a sample of each."""
-    outcomes = figures.tally(scenario).outcomes()
-    failed = sorted(((count, name) for name, count in outcomes.items() if name != rows.OK and count), reverse=True)
-    told = []
-    for count, name in failed:
-        samples = figures.observation.samples
-        of_scenario = [text for key, text in samples.items() if key == f"{scenario}/{name}"]
-        any_scenario = [text for key, text in samples.items() if key.endswith(f"/{name}")]
-        sample = next(iter(of_scenario or any_scenario), "")
-        told.append(f"{count} x {name}" + (f" ({sample})" if sample else ""))
-    return f"; {', '.join(told)}" if told else ""
-
-
-# --- validity ---
-
-
-def _generator_gaps(figures: _Figures, settings: Settings) -> Iterator[Gap]:
-    """Yield what says that the generator was out of breath."""
-    validity = figures.observation.validity
-    cpu = validity.generator_cpu_ratio
-    if cpu > settings.max_generator_cpu_ratio:
-        why = f"a worker used {cpu:.0%} of its core; above {settings.max_generator_cpu_ratio:.0%} it measures itself"
-        yield Gap(what="the generator", why=why)
-    limit_ms = settings.max_dispatcher_lag.total_seconds() * 1000
-    if figures.lag.total:
-        lag_ms = stats.percentile_ms(figures.lag, 99)
-        if lag_ms > limit_ms:
-            why = f"1 % of the requests were sent more than {lag_ms:.1f} ms late; {limit_ms:.0f} ms allowed"
-            yield Gap(what="the generator", why=why)
-
-
-def _offer_gaps(figures: _Figures, settings: Settings) -> Iterator[Gap]:
-    """Yield what says that less, or something else, was offered or seen than was planned."""
-    observation, validity = figures.observation, figures.observation.validity
-    counts = figures.whole.counts
-    offered, dropped = counts.get(rows.OFFERED, 0), counts.get(rows.DROPPED, 0)
-    if figures.hold_s < 1:
-        yield Gap(what="the hold", why="it has not one whole second")
-    if not offered:
-        yield Gap(what="the load", why="no request was due in the hold")
-    elif not figures.whole.requests:
-        yield Gap(what="the load", why=f"{offered} requests were due in the hold, and none has ended")
-    if offered and isinstance(observation.arrivals, OpenArrivals):
-        yield from _rate_gap(observation.arrivals, offered, figures.hold_s, settings)
-    dropped = max(dropped, validity.dropped)
-    if dropped > settings.max_dropped:
-        yield Gap(
-            what="the load",
-            why=f"{dropped} requests were due and not sent, because as many as allowed were under way",
+def _notes(observation: Observation) -> Iterator[str]:
+    """Yield how the load was made, with the limits of that model."""
+    arrivals, hold = observation.arrivals, spell_duration(observation.hold)
+    if isinstance(arrivals, OpenArrivals):
+        steps = "".join(f", {step.rate_per_s:g}/s for {spell_duration(step.hold)}" for step in arrivals.steps)
+        yield (
+            f"Open workload: {arrivals.rate_per_s:g} requests a second ({arrivals.distribution} arrivals) for {hold}"
+            f"{f' after{steps[1:]}' if steps else ''}, however slow the service answered. Latency counts from the "
+            "instant at which a request was due."
         )
-    yield from _fleet_gaps(validity, settings)
+    elif isinstance(arrivals, ClosedArrivals):
+        yield (
+            f"Closed workload: {arrivals.users} users for {hold}, each waiting for its answer and then "
+            f"{spell_duration(arrivals.think_time)}. {_CLOSED_LIMITS}"
+        )
+    elif isinstance(arrivals, LocustfileArrivals):
+        yield (
+            f"Locustfile {arrivals.file}: {arrivals.users} users for {hold}, at the file's own pace. It is a closed "
+            f"workload. {_CLOSED_LIMITS}"
+        )
+    if observation.baseline is not None:
+        earlier = observation.baseline
+        yield f"Baseline: run {earlier.run_id}, decided {earlier.decided_at:%Y-%m-%d %H:%M} UTC."
 
 
-def _rate_gap(arrivals: OpenArrivals, offered: int, hold_s: int, settings: Settings) -> Iterator[Gap]:
-    expected = arrivals.rate_per_s * hold_s
-    tolerance = settings.rate_tolerance_ratio
-    if arrivals.distribution == "poisson" and expected:
-        tolerance = max(tolerance, _POISSON_SIGMAS / sqrt(expected))
-    if abs(offered - expected) > max(1.0, tolerance * expected):
-        why = f"{offered} requests were due in the hold instead of {expected:.0f}; {tolerance:.1%} off are allowed"
-        yield Gap(what="the offered rate", why=why)
+_CLOSED_LIMITS = (
+    "A stall holds such users back, so that requests which clients would have sent meanwhile are missing: percentiles "
+    "are too low whenever the service is slow, and throughput follows the service instead of testing it."
+)
 
 
-def _fleet_gaps(validity: load.Validity, settings: Settings) -> Iterator[Gap]:
-    if not validity.finished:
-        yield Gap(what="the end of the drive", why="the master never told it: more may have happened than was seen")
-    elif validity.stopped:
-        yield Gap(what="the hold", why="the drive was stopped before its end")
-    for worker in validity.workers_lost:
-        yield Gap(what=f"worker {worker}", why="it was lost, and with it what it had not reported")
-    for worker in validity.workers_failed:
-        yield Gap(what=f"worker {worker}", why="it failed; see the problems of the drive")
-    if validity.workers_seen < validity.workers_expected:
-        why = f"{validity.workers_seen} of {validity.workers_expected} workers took part"
-        yield Gap(what="the fleet", why=why)
-    for count, what in (
-        (validity.unreported, "requests were sent and never reported"),
-        (validity.missing_reports, "reports of workers never arrived"),
-        (validity.missing_lines, "lines of the master's log never arrived"),
-    ):
-        if count:
-            yield Gap(what="the figures", why=f"{count} {what}")
-    limit_ms = settings.max_clock_skew.total_seconds() * 1000
-    if validity.clock_skew_ms > limit_ms:
-        why = f"a worker's clock is {validity.clock_skew_ms:.0f} ms off; {limit_ms:.0f} ms allowed"
-        yield Gap(what="the common start", why=why)
-
-
-# --- measurements ---
-
-
-def _plain_measurements(figures: _Figures) -> Iterator[Measurement]:
-    """Yield the figures that are always told when there are samples: of all requests, then of each scenario."""
-    yield from _tally_measurements(figures.whole, "", figures)
-    for name, tally in figures.scenarios.items():
-        yield from _tally_measurements(tally, f"{name}/", figures)
-    if figures.lag.total:
-        yield _percentile("generator/lag-p99", figures.lag, 99)
-
-
-def _tally_measurements(tally: Tally, prefix: str, figures: _Figures) -> Iterator[Measurement]:
-    latencies = tally.latencies()
-    if latencies.total:
-        for percentile in _PERCENTILES:
-            yield _percentile(f"{prefix}p{percentile:g}", latencies, percentile)
-    if tally.requests:
-        value = stats.ratio(tally.failed, tally.requests)
-        yield Measurement(name=f"{prefix}error-ratio", value=value, unit="ratio", samples=tally.requests)
-    if tally.counts.get(rows.OFFERED) and figures.hold_s > 0:
-        answered = tally.counts.get(rows.ANSWERED, 0)
-        value = stats.ratio(answered, figures.hold_s)
-        yield Measurement(name=f"{prefix}throughput", value=value, unit="1/s", samples=tally.counts[rows.OFFERED])
-    for series, name in ((rows.UPSTREAM, "upstream"), (rows.PROXY, "proxy")):
-        if (histogram := tally.histograms.get(series)) is not None:
-            for percentile in _PERCENTILES:
-                yield _percentile(f"{prefix}{name}-p{percentile:g}", histogram, percentile)
-    cached = tally.cache_outcomes()
-    if cached:
-        hits = load.cache_hit_ratio(tally, figures.observation.cache_hit_values)
-        yield Measurement(name=f"{prefix}cache-hit-ratio", value=hits, unit="ratio", samples=sum(cached.values()))
-        for outcome in sorted(cached):
-            yield _percentile(f"{prefix}cache-{outcome}-p95", tally.histograms[rows.CACHE_SERIES + outcome], 95)
-
-
-def _percentile(name: str, histogram: Histogram, percentile: float) -> Measurement:
-    return Measurement(name=name, value=stats.percentile_ms(histogram, percentile), unit="ms", samples=histogram.total)
-
-
-GATE = Gate(
+GATE: Gate[Settings, Observation] = Gate(
     id="load",
     question="Does the service meet its objectives under the load that production is expected to bring?",
     stage=Stage.STEADY,
@@ -509,4 +494,5 @@ GATE = Gate(
     observation=Observation,
     observe=observe,
     judge=judge,
+    rebuild=rebuilt,
 )

@@ -66,7 +66,7 @@ def observe(ctx: Context, settings: Settings) -> Observation:
     bad = drill.register_bad_release(
         ecs, before.task_definition, plan.bad_environment, plan.bad_image, ctx.ledger, ctx.clone.run_id
     )
-    fleet = Fleet(ctx.clients, ctx.clone, ctx.plan, ctx.ledger, ctx.narrate)
+    fleet = Fleet(ctx.clients, ctx.clone, ctx.plan, ctx.ledger, ctx.narrate, repository=ctx.repository)
     try:
         with fleet.drive(rate_per_s=plan.rate_per_s, headers={}, until_stopped=True) as load:
             begun = drill.now()

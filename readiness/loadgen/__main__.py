@@ -16,6 +16,7 @@ from readiness.errors import ReadinessError
 from readiness.loadgen.master import Master
 from readiness.loadgen.order import decode
 from readiness.loadgen.worker import Worker
+from readiness.loadgen.workload_files import complete
 
 EXIT_NO_ORDER = 4
 
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return EXIT_NO_ORDER
     try:
-        order = decode(text)
+        order = complete(decode(text))
         return Master(order, bind_host).run() if order.role == "master" else Worker(order).run()
     except ReadinessError as error:
         sys.stderr.write(f"{error}\n")

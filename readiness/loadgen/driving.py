@@ -10,7 +10,8 @@ import gevent
 from gevent.event import Event
 
 from readiness.loadgen import arrivals
-from readiness.loadgen.http_client import RequestFailedError, Target
+from readiness.loadgen.answers import Answer
+from readiness.loadgen.http_client import Exchange, Target
 from readiness.loadgen.order import Order
 from readiness.loadgen.pacing import pacer
 from readiness.loadgen.recorder import Recorder
@@ -33,7 +34,7 @@ class Driver:
         self._worker = worker
         self._recorder = recorder
         self._choose = random.Random(f"{order.seed}/{worker}")
-        self._target = Target(order.target, order.workload.timeout.total_seconds())
+        self._target = Target(order.target, order.workload.timeout.total_seconds(), fault=self._fail)
         self._mix = Mix(order.workload, self._target.host_header, order.headers, self._choose)
         self._stopping = Event()
         self.failure: str | None = None
@@ -51,42 +52,38 @@ class Driver:
         """Send what is due from *start* (of ``time.monotonic``) to the end of the hold, then wait for the answers."""
         self._recorder.start_at(start)
         workload = self._order.workload
-        end_s = (workload.ramp + workload.hold).total_seconds()
-        self._guarded(lambda: self._offer(start, end_s))
+        end_s = workload.length.total_seconds()
+        self._guarded(lambda: self._offer(start, start + end_s))
         give_up = time.monotonic() + workload.timeout.total_seconds() + 2
         while self._recorder.in_flight and time.monotonic() < give_up:
             gevent.sleep(0.02)
         self._target.close()
 
-    def _offer(self, start: float, end_s: float) -> None:
+    def _offer(self, start: float, end: float) -> None:
         kind = self._order.workload.arrivals
         if isinstance(kind, OpenArrivals):
-            self._offer_open(kind, start, end_s)
+            self._offer_open(kind, start)
         elif isinstance(kind, ClosedArrivals):
-            self._offer_closed(kind, start, start + end_s)
+            self._offer_closed(kind, start, end)
 
     def _guarded(self, act: Callable[[], None]) -> None:
         """Do *act*; whatever it raises is a fault of the generator, which ends the drive and is told."""
         try:
             act()
         except Exception as error:  # noqa: BLE001 - whatever it is, it must reach the master
-            self.failure = self.failure or f"{type(error).__name__}: {error}"
-            self._stopping.set()
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self.failure = self.failure or f"{type(error).__name__}: {error}"
+        self._stopping.set()
 
     # --- open ---------------------------------------------------------------------------------------------------------
 
-    def _offer_open(self, kind: OpenArrivals, start: float, end_s: float) -> None:
+    def _offer_open(self, kind: OpenArrivals, start: float) -> None:
         """Send each request when it is due, whatever became of those before it."""
-        order, recorder = self._order, self._recorder
+        order, recorder, send, next_scenario = self._order, self._recorder, self._target.send, self._mix.next
         room = max(1, kind.max_in_flight // order.workers)
-        due_times = arrivals.due_times(
-            kind,
-            order.workload.ramp.total_seconds(),
-            end_s,
-            worker=self._worker,
-            workers=order.workers,
-            choose=self._choose,
-        )
+        due_times = arrivals.due_times(order.workload, worker=self._worker, workers=order.workers, choose=self._choose)
         behind = 0
         with pacer() as wait_until:
             for offset in due_times:
@@ -94,11 +91,11 @@ class Driver:
                 behind = self._wait(due, wait_until, behind)
                 if self._stopping.is_set():
                     return
-                scenario = self._mix.next()
+                scenario = next_scenario()
                 sending = recorder.in_flight < room
                 recorder.due(scenario.name, due, time.monotonic(), sending=sending)
                 if sending:
-                    gevent.spawn(self._guarded_send, scenario, due)
+                    send(_Request(scenario, due, recorder))
 
     def _wait(self, due: float, wait_until: Callable[[float], None], behind: int) -> int:
         """Wait for *due*; late already, let the answers be read now and then. Returns how many were late in a row."""
@@ -130,24 +127,48 @@ class Driver:
         )
 
     def _user(self, kind: ClosedArrivals, begin: float, end: float) -> None:
+        """Send one request after the other, each after the answer to the last one and the think time."""
+        think_s = kind.think_time.total_seconds()
         self._stopping.wait(max(0.0, begin - time.monotonic()))
         while not self._stopping.is_set() and (now := time.monotonic()) < end:
             scenario = self._mix.next()
             self._recorder.due(scenario.name, now, now, sending=True)
-            self._send(scenario, now)
-            self._stopping.wait(kind.think_time.total_seconds())
+            request = _Request(scenario, now, self._recorder)
+            self._target.send(request)
+            request.wait()
+            if think_s:
+                self._stopping.wait(think_s)
 
-    # --- one request --------------------------------------------------------------------------------------------------
 
-    def _guarded_send(self, scenario: PreparedScenario, due: float) -> None:
-        self._guarded(lambda: self._send(scenario, due))
+class _Request(Exchange):
+    """A request of a scenario; how it ends is recorded."""
 
-    def _send(self, scenario: PreparedScenario, due: float) -> None:
-        raw = scenario.raw()
-        sent = time.monotonic()
-        try:
-            answer = self._target.request(scenario.method, raw)
-        except RequestFailedError as error:
-            self._recorder.failed(scenario.name, due, error.outcome, str(error))
-        else:
-            self._recorder.answered(scenario, due, sent, answer)
+    __slots__ = ("_due", "_ended", "_recorder", "_scenario", "_sent", "_waiting")
+
+    def __init__(self, scenario: PreparedScenario, due: float, recorder: Recorder) -> None:
+        super().__init__(scenario.method, scenario.raw())
+        self._scenario = scenario
+        self._due = due
+        self._recorder = recorder
+        self._sent = time.monotonic()
+        self._ended = False
+        self._waiting: gevent.Greenlet | None = None
+
+    def answered(self, answer: Answer) -> None:
+        self._recorder.answered(self._scenario, self._due, self._sent, answer)
+        self._end()
+
+    def failed(self, outcome: str, message: str) -> None:
+        self._recorder.failed(self._scenario.name, self._due, outcome, message)
+        self._end()
+
+    def wait(self) -> None:
+        """Let others go on until it has ended."""
+        if not self._ended:
+            self._waiting = gevent.getcurrent()
+            gevent.get_hub().switch()
+
+    def _end(self) -> None:
+        self._ended = True
+        if self._waiting is not None:
+            gevent.get_hub().loop.run_callback(self._waiting.switch)

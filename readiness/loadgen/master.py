@@ -179,7 +179,7 @@ class Master:
         for (second, scenario), tally in part.items():
             member.received += tally.requests
             self._total.merge(tally)
-            if scenario and second >= self._order.workload.ramp.total_seconds():
+            if scenario and second >= self._order.workload.warm_up.total_seconds():
                 self._so_far.merge(tally)
             self._answered[second] = self._answered.get(second, 0) + tally.counts.get(rows.ANSWERED, 0)
         rows.merge_into(self._pending, part)
@@ -207,7 +207,7 @@ class Master:
         """Print what happens, once a second, until every worker is done, lost, or overdue."""
         workload = self._order.workload
         drain_s = workload.timeout.total_seconds() + self._order.silence.total_seconds() + 5
-        end = self._start_at + (workload.ramp + workload.hold).total_seconds() + drain_s
+        end = self._start_at + workload.length.total_seconds() + drain_s
         told_to_stop = False
         second = 0
         while not all(member.done or member.lost for member in self._members.values()):

@@ -26,6 +26,7 @@ class Order:
         workers: How many workers drive together. None starts before all of them are ready.
         target: Base URL of the service, e.g. ``http://10.0.1.2:8080``.
         workload: What is offered. Its hold bounds the drive even when nobody stops it.
+        files: File of the workload, below its folder -> digest that the fleet's copy must have.
         headers: Headers that every request carries besides its scenario's.
         until_stopped: Whether the drive is meant to end by being stopped; reaching the end of the hold is then a fault.
         seed: Of the arrivals and the choice of scenarios.
@@ -40,6 +41,7 @@ class Order:
     workers: Positive
     target: Annotated[str, Field(pattern=r"^https?://[^/\s]+/?$")]
     workload: Workload
+    files: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     until_stopped: bool = False
     seed: int = 0

@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection
 
 from readiness.loadgen import rows
-from readiness.loadgen.http_client import Answer
+from readiness.loadgen.answers import Answer
 from readiness.loadgen.requests import PreparedScenario
 from readiness.loadgen.template import redact
 from readiness.model import Workload
@@ -28,6 +28,8 @@ class Recorder:
 
     def __init__(self, workload: Workload, secrets: Collection[str]) -> None:
         self._workload = workload
+        self._cache_header = workload.cache_header
+        self._splits = workload.request_start_header is not None
         self._secrets = secrets
         self._tallies: rows.Tallies = {}
         self._samples: dict[str, str] = {}
@@ -52,10 +54,13 @@ class Recorder:
         tally = rows.tally_of(self._tallies, second, scenario)
         tally.count(rows.OFFERED)
         self.offered += 1
-        rows.tally_of(self._tallies, second, rows.EVERY).time(rows.LAG, int(max(0.0, now - due) * 1e6))
+        late_s = now - due
+        rows.tally_of(self._tallies, second, rows.EVERY).time(rows.LAG, int(late_s * 1e6) if late_s > 0 else 0)
         if sending:
             self.sent += 1
-            self.in_flight_max = max(self.in_flight_max, self.in_flight)
+            in_flight = self.sent - self.recorded
+            if in_flight > self.in_flight_max:
+                self.in_flight_max = in_flight
         else:
             self.dropped += 1
             tally.count(rows.DROPPED)
@@ -68,15 +73,20 @@ class Recorder:
     def answered(self, scenario: PreparedScenario, due: float, sent: float, answer: Answer) -> None:
         """Record a request that got an answer, expected or not."""
         now = time.monotonic()
-        outcome = self._outcome(scenario, answer)
+        status = answer.status
+        wrong_status = status not in scenario.expect_status
+        complaint = "" if wrong_status else scenario.complaint(answer)
+        outcome = rows.STATUS if wrong_status else rows.ASSERTION if complaint else rows.OK
         tally = self._end(scenario.name, due, outcome, now)
-        tally.count(f"{rows.STATUS_COUNT}{answer.status}")
+        tally.count(rows.STATUS_COUNT + str(status))
         if outcome != rows.OK:
-            self._sample(scenario.name, outcome, _describe(scenario, answer))
+            self._sample(scenario.name, outcome, _describe(scenario, answer, complaint))
             return
         rows.tally_of(self._tallies, int(now - self._start), scenario.name).count(rows.ANSWERED)
-        self._cache(tally, answer, int((now - due) * 1e6))
-        self._parts(tally, answer, int((now - sent) * 1e6))
+        if self._cache_header is not None:
+            self._cache(tally, answer.header(self._cache_header), int((now - due) * 1e6))
+        if self._splits:
+            self._parts(tally, answer, int((now - sent) * 1e6))
 
     def take(self) -> tuple[rows.Tallies, dict[str, str]]:
         """Return what was recorded since the last call, and the sample messages that are new."""
@@ -90,14 +100,6 @@ class Recorder:
         tally.time(rows.OUTCOME_SERIES + outcome, int((now - due) * 1e6))
         return tally
 
-    @staticmethod
-    def _outcome(scenario: PreparedScenario, answer: Answer) -> str:
-        if answer.status not in scenario.expect_status:
-            return rows.STATUS
-        if scenario.expect_body is not None and scenario.expect_body not in answer.body:
-            return rows.ASSERTION
-        return rows.OK
-
     def _sample(self, scenario: str, outcome: str, message: str) -> None:
         """Keep one message of each class of failure."""
         key = f"{scenario}/{outcome}"
@@ -105,10 +107,8 @@ class Recorder:
             self._sampled.add(key)
             self._samples[key] = redact(message, self._secrets)[:_MAX_SAMPLE]
 
-    def _cache(self, tally: rows.Tally, answer: Answer, latency_us: int) -> None:
-        if self._workload.cache_header is None:
-            return
-        value = answer.header(self._workload.cache_header)
+    def _cache(self, tally: rows.Tally, value: str | None, latency_us: int) -> None:
+        """Count the latency to the cache outcome that the answer names, if it names one."""
         if value is None:
             return
         value = value.strip().lower()[:32]
@@ -120,11 +120,11 @@ class Recorder:
 
     def _parts(self, tally: rows.Tally, answer: Answer, latency_us: int) -> None:
         """Split the latency into what the upstream took and what is left, if the service says when it called it."""
-        if self._workload.request_start_header is None:
-            return
         started = answer.header(self._workload.upstream_start_header)
+        if started is None:
+            return
         stopped = answer.header(self._workload.upstream_stop_header)
-        if started is None or stopped is None:
+        if stopped is None:
             return
         try:
             upstream_us = (int(stopped) - int(started)) // 1000
@@ -137,10 +137,10 @@ class Recorder:
         tally.time(rows.PROXY, latency_us - upstream_us)
 
 
-def _describe(scenario: PreparedScenario, answer: Answer) -> str:
+def _describe(scenario: PreparedScenario, answer: Answer, complaint: str) -> str:
     """Return what was wrong with an answer, with the beginning of its body."""
     body = answer.body[:_MAX_SAMPLE].decode("utf-8", "replace")
     if answer.status not in scenario.expect_status:
         expected = " or ".join(map(str, sorted(scenario.expect_status)))
         return f"status {answer.status} instead of {expected}: {body}"
-    return f"status {answer.status}, but the body lacks what was expected: {body}"
+    return f"status {answer.status}, but {complaint}; body: {body}"

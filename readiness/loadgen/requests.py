@@ -1,15 +1,17 @@
-"""Scenarios made ready to send: which one comes next, and its bytes on the wire."""
+"""Scenarios made ready to send: which one comes next, its bytes on the wire, and what is wrong with an answer."""
 
 from __future__ import annotations
 
 import random
 import re
 import time
-from collections.abc import Mapping
+from bisect import bisect
+from collections.abc import Callable, Mapping
 from itertools import accumulate
 
 from readiness.errors import ReadinessError
-from readiness.loadgen.template import Fill, compile_text, unique_values
+from readiness.loadgen.answers import Answer
+from readiness.loadgen.template import Fill, Text, compile_text, placeholders, unique_values
 from readiness.model import Scenario, Workload
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -17,7 +19,11 @@ _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 
 
 class PreparedScenario:
-    """A scenario whose texts are compiled."""
+    """A scenario whose texts are compiled.
+
+    Attributes:
+        expect_status: Statuses that are a success.
+    """
 
     def __init__(
         self,
@@ -31,35 +37,85 @@ class PreparedScenario:
         self.name = scenario.name
         self.method = scenario.method
         self.expect_status = frozenset(scenario.expect_status)
-        self.expect_body = None if scenario.expect_body_contains is None else scenario.expect_body_contains.encode()
-        self._path = compile_text(scenario.path, scenario, choose, unique, in_path=True)
-        self._body = None if scenario.body is None else compile_text(scenario.body, scenario, choose, unique)
-        self._start_header = workload.request_start_header
+        self._assertions = _assertions(scenario)
+        self._choose = choose
+        self._unique_ratio = scenario.unique_ratio
+        self._is_fresh = False
+        fresh = (lambda: self._is_fresh) if scenario.unique_ratio else None
         texts = {"Host": host, "User-Agent": "readiness-loadgen", **scenario.headers, **extra}
-        self._headers = tuple((name, compile_text(text, scenario, choose, unique)) for name, text in texts.items())
-        self._check_headers()
+        _check_headers(scenario, texts, choose, unique)
+        lines = "".join(f"\r\n{name}: {text}" for name, text in texts.items())
+        if workload.request_start_header is not None:
+            lines += f"\r\n{workload.request_start_header}: "
+        self._stamps_start = workload.request_start_header is not None
+        path = compile_text(scenario.path, scenario, choose, unique, in_path=True, fresh=fresh)
+        headers = compile_text(lines, scenario, choose, unique, fresh=fresh)
+        self._beginning = _joined(f"{self.method} ", path, " HTTP/1.1", headers)
+        self._body = compile_text(scenario.body or "", scenario, choose, unique, fresh=fresh)
+        self._has_body = bool(scenario.body) or self.method in _BODY_METHODS
 
     def raw(self) -> bytes:
         """Return the bytes of the next request of this scenario."""
-        lines = [f"{self.method} {self._path()} HTTP/1.1"]
-        lines.extend(f"{name}: {fill()}" for name, fill in self._headers)
-        if self._start_header is not None:
-            lines.append(f"{self._start_header}: {time.time_ns()}")
-        body = b"" if self._body is None else self._body().encode()
-        if body or self.method in _BODY_METHODS:
-            lines.append(f"Content-Length: {len(body)}")
-        return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+        if self._unique_ratio:
+            self._is_fresh = self._choose.random() < self._unique_ratio
+        head = self._beginning()
+        if self._stamps_start:
+            head += str(time.time_ns())
+        if not self._has_body:
+            return (head + "\r\n\r\n").encode("latin-1")
+        body = self._body().encode()
+        return f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode("latin-1") + body
 
-    def _check_headers(self) -> None:
-        """Refuse what would be no header, or would smuggle in another."""
-        for name, fill in self._headers:
-            value = fill()
-            if not _NAME.fullmatch(name) or any(character in value for character in "\r\n\0"):
-                raise ReadinessError(f"Scenario {self.name!r}: header {name!r} has a name or value that HTTP forbids.")
-            try:
-                value.encode("latin-1")
-            except UnicodeEncodeError:
-                raise ReadinessError(f"Scenario {self.name!r}: header {name!r} is not in ISO 8859-1.") from None
+    def complaint(self, answer: Answer) -> str:
+        """Return which assertion an answer does not meet; empty if it meets all."""
+        for complaint in self._assertions:
+            if said := complaint(answer):
+                return said
+        return ""
+
+
+def _joined(before: str, path: Text, between: str, headers: Text) -> Fill:
+    """Return what begins a request; one text if nothing in it changes."""
+    if not (path.fixed and headers.fixed):
+        return lambda: before + path() + between + headers()
+    fixed = before + path() + between + headers()
+    return lambda: fixed
+
+
+def _assertions(scenario: Scenario) -> tuple[Callable[[Answer], str], ...]:
+    """Return what is asked of an answer besides its status: each returns its complaint, or nothing."""
+    found: list[Callable[[Answer], str]] = []
+    for name, wanted in scenario.expect_headers.items():
+        found.append(lambda answer, name=name, wanted=wanted: _header_complaint(answer, name, wanted))  # type: ignore[misc]
+    if (text := scenario.expect_body_contains) is not None:
+        part = text.encode()
+        found.append(lambda answer: "" if part in answer.body else f"the body lacks {text!r}")
+    if (expression := scenario.expect_body_matches) is not None:
+        pattern = re.compile(expression.encode())
+        found.append(
+            lambda answer: "" if pattern.search(answer.body) else f"nothing in the body matches {expression!r}"
+        )
+    return tuple(found)
+
+
+def _header_complaint(answer: Answer, name: str, wanted: str) -> str:
+    value = answer.header(name)
+    if value is None:
+        return f"there is no header {name}"
+    return "" if wanted in value else f"header {name} lacks {wanted!r}: {value}"
+
+
+def _check_headers(scenario: Scenario, texts: Mapping[str, str], choose: random.Random, unique: Fill) -> None:
+    """Refuse what would be no header, or would smuggle in another, whichever value a variable gets."""
+    for name, text in texts.items():
+        values = [compile_text(text, scenario, choose, unique)()]
+        values += [value for variable in placeholders(text) for value in scenario.variables.get(variable, ())]
+        if not _NAME.fullmatch(name) or any(character in value for value in values for character in "\r\n\0"):
+            raise ReadinessError(f"Scenario {scenario.name!r}: header {name!r} has a name or value that HTTP forbids.")
+        try:
+            "".join(values).encode("latin-1")
+        except UnicodeEncodeError:
+            raise ReadinessError(f"Scenario {scenario.name!r}: header {name!r} is not in ISO 8859-1.") from None
 
 
 class Mix:
@@ -70,9 +126,9 @@ class Mix:
         self._prepared = [
             PreparedScenario(scenario, workload, host, extra, choose, unique) for scenario in workload.scenarios
         ]
-        self._weights = list(accumulate(scenario.weight for scenario in workload.scenarios))
+        *self._bounds, self._whole = accumulate(scenario.weight for scenario in workload.scenarios)
         self._choose = choose
 
     def next(self) -> PreparedScenario:
         """Return the scenario of the next request."""
-        return self._choose.choices(self._prepared, cum_weights=self._weights)[0]
+        return self._prepared[bisect(self._bounds, self._choose.random() * self._whole)]

@@ -36,6 +36,10 @@ DROPPED: Final = "dropped"
 ANSWERED: Final = "answered"
 BAD_TIMING: Final = "bad-timing"
 """Answers whose upstream timing headers are no numbers, or say more time than the request took."""
+ELSEWHERE: Final = "elsewhere"
+"""Requests of a locustfile to another host than the target."""
+USER_ERRORS: Final = "user-errors"
+"""Exceptions of a locustfile's users outside of a request; in the rows of no scenario (``EVERY``)."""
 STATUS_COUNT: Final = "status/"
 
 JUDGED_LATENCIES: Final = (OK, TIMEOUT)

@@ -19,6 +19,26 @@ _UNIQUE = "unique"
 Fill = Callable[[], str]
 
 
+class Text:
+    """A text whose gaps are filled in anew for every request.
+
+    Attributes:
+        fixed: Whether there are none.
+    """
+
+    __slots__ = ("_parts", "fixed")
+
+    def __init__(self, parts: list[str | Fill]) -> None:
+        self.fixed = all(isinstance(part, str) for part in parts)
+        self._parts = ["".join(map(str, parts))] if self.fixed else parts
+
+    def __call__(self) -> str:
+        """Return the text of one request."""
+        if self.fixed:
+            return self._parts[0]  # type: ignore[return-value]
+        return "".join([part if isinstance(part, str) else part() for part in self._parts])
+
+
 def placeholders(text: str) -> tuple[str, ...]:
     """Return the names between double braces, in order."""
     return tuple(_PLACEHOLDER.findall(text))
@@ -51,10 +71,24 @@ def environment_names(workload: Workload) -> frozenset[str]:
     )
 
 
-def compile_text(text: str, scenario: Scenario, choose: random.Random, unique: Fill, *, in_path: bool = False) -> Fill:
-    """Return a function that fills *text* in for one request.
+def compile_text(
+    text: str,
+    scenario: Scenario,
+    choose: random.Random,
+    unique: Fill,
+    *,
+    in_path: bool = False,
+    fresh: Callable[[], bool] | None = None,
+) -> Text:
+    """Return *text*, ready to be filled in for each request.
 
-    Values that go into a path are percent-encoded; everywhere else they go in as they are.
+    Args:
+        text: With or without placeholders.
+        scenario: Whose variables it may name.
+        choose: Of a variable's values.
+        unique: Gives a value never used before.
+        in_path: Values that go into a path are percent-encoded; everywhere else they go in as they are.
+        fresh: Whether the variables of the present request get values never used before.
 
     Raises:
         ReadinessError: a placeholder is unknown, or names an environment variable that is not set.
@@ -63,14 +97,10 @@ def compile_text(text: str, scenario: Scenario, choose: random.Random, unique: F
     position = 0
     for match in _PLACEHOLDER.finditer(text):
         parts.append(text[position : match.start()])
-        parts.append(_filling(match.group(1), scenario, choose, unique, in_path=in_path))
+        parts.append(_filling(match.group(1), scenario, choose, unique, in_path=in_path, fresh=fresh))
         position = match.end()
     parts.append(text[position:])
-    joined = _join_literals(parts)
-    if len(joined) == 1 and isinstance(joined[0], str):
-        fixed = joined[0]
-        return lambda: fixed
-    return lambda: "".join(part if isinstance(part, str) else part() for part in joined)
+    return Text(_join_literals(parts))
 
 
 def unique_values() -> Fill:
@@ -102,7 +132,15 @@ def _check_name(scenario: Scenario, name: str, environment: Collection[str]) -> 
         )
 
 
-def _filling(name: str, scenario: Scenario, choose: random.Random, unique: Fill, *, in_path: bool) -> str | Fill:
+def _filling(
+    name: str,
+    scenario: Scenario,
+    choose: random.Random,
+    unique: Fill,
+    *,
+    in_path: bool,
+    fresh: Callable[[], bool] | None,
+) -> str | Fill:
     _check_name(scenario, name, os.environ)
     if name.startswith(_ENVIRONMENT):
         value = os.environ[name.removeprefix(_ENVIRONMENT)]
@@ -110,7 +148,9 @@ def _filling(name: str, scenario: Scenario, choose: random.Random, unique: Fill,
     if name == _UNIQUE:
         return unique
     values = tuple(quote(value, safe="") if in_path else value for value in scenario.variables[name])
-    return lambda: choose.choice(values)
+    if fresh is None:
+        return lambda: choose.choice(values)
+    return lambda: unique() if fresh() else choose.choice(values)
 
 
 def _join_literals(parts: list[str | Fill]) -> list[str | Fill]:

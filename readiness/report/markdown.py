@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from readiness.model import (
@@ -97,39 +98,88 @@ def _gates(record: Record) -> str:
         )
     asked = {result.gate for result in record.results}
     rows += [(f"`{gate}`", "", "❔ not asked", "yes", "0", "", "none") for gate in record.required if gate not in asked]
-    return "## Gates\n\n" + _table(("gate", "question", "outcome", "required", "examined", "took", "observation"), rows)
+    head = ("gate", "question", "outcome", "required", "examined", "took", "observation")
+    notes = "".join(
+        f"\n- `{result.gate}`: {_text(note)}" for result in record.results for note in result.judgement.notes
+    )
+    return "## Gates\n\n" + _table(head, rows) + (f"\n{notes}" if notes else "")
 
 
 def _measurements(results: Sequence[GateResult]) -> str:
     """Return what was held against a threshold, and below it the figures that were not."""
     found = [(result.gate, each) for result in results for each in result.judgement.measurements]
     judged = [
-        (f"`{gate}`", each.name, figure(each.value, each.unit), *_against(each), f"{each.samples:,}")
+        (f"`{gate}`", each.name, figure(each.value, each.unit), _between(each), *_against(each), f"{each.samples:,}")
         for gate, each in found
         if each.threshold is not None
     ]
-    other = [
+    other = [(gate, each) for gate, each in found if each.threshold is None]
+    plain = [
         (f"`{gate}`", each.name, figure(each.value, each.unit), f"{each.samples:,}")
-        for gate, each in found
-        if each.threshold is None
+        for gate, each in other
+        if not _PERCENTILE.fullmatch(each.name)
     ]
     parts = []
     if judged:
-        head = ("gate", "what", "measured", "threshold", "margin", "samples")
+        head = ("gate", "what", "measured", "95 % confidence", "threshold", "margin", "samples")
         parts.append("## Thresholds\n\n" + _table(head, judged))
-    if other:
-        parts.append("## Other figures\n\n" + _table(("gate", "what", "measured", "samples"), other))
-    return "\n\n".join(parts)
+    parts.append(_percentiles(other))
+    if plain:
+        parts.append("## Other figures\n\n" + _table(("gate", "what", "measured", "samples"), plain))
+    return "\n\n".join(part for part in parts if part)
+
+
+_PERCENTILE = re.compile(r"(?P<of>(?:.*/)?(?:.*(?=-))?)-?(?P<percentile>p[0-9.]+)")
+
+
+def _percentiles(found: Sequence[tuple[str, Measurement]]) -> str:
+    """Return the percentiles as one table: a row for each distribution, a column for each percentile."""
+    rows: dict[tuple[str, str], dict[str, Measurement]] = {}
+    for gate, each in found:
+        if match := _PERCENTILE.fullmatch(each.name):
+            rows.setdefault((gate, match["of"].strip("/") or "all"), {})[match["percentile"]] = each
+    if not rows:
+        return ""
+    columns = sorted({name for row in rows.values() for name in row}, key=lambda name: float(name[1:]))
+    table = [
+        (
+            f"`{gate}`",
+            of,
+            *(_with_bounds(row[name]) if name in row else "" for name in columns),
+            f"{next(iter(row.values())).samples:,}",
+        )
+        for (gate, of), row in rows.items()
+    ]
+    return (
+        "## Percentiles\n\nIn brackets: between which values the true percentile lies with 95 % confidence (order "
+        "statistics); none where there are too few samples to tell.\n\n"
+        + _table(("gate", "of", *columns, "samples"), table)
+    )
+
+
+def _with_bounds(each: Measurement) -> str:
+    between = _between(each)
+    return figure(each.value, each.unit) + (f" ({between})" if between else "")
+
+
+def _between(each: Measurement) -> str:
+    """Return a figure's confidence interval; empty where it is not known."""
+    if each.interval is None:
+        return ""
+    low, high = (figure(bound, each.unit).removesuffix(each.unit).strip() for bound in each.interval)
+    return f"{low} to {high}"
 
 
 def _against(each: Measurement) -> tuple[str, str]:
     """Return the threshold and how far the value is on its right side, in per cent of the threshold."""
     if each.threshold is None or each.comparison is None:
         return "", ""
-    sign = 1 if each.comparison == "<=" else -1
-    mark = "✅" if sign * (each.threshold - each.value) >= 0 else "❌"
+    sign = -1 if each.comparison == ">=" else 1
+    distance = sign * (each.threshold - each.value)
+    mark = "✅" if distance > 0 or (distance == 0 and each.comparison != "<") else "❌"
     margin = f"{sign * (each.threshold - each.value) / each.threshold:+.0%}" if each.threshold else ""
-    return f"{mark} {'≤' if sign == 1 else '≥'} {figure(each.threshold, each.unit)}", margin
+    symbol = {"<=": "≤", ">=": "≥", "<": "<"}[each.comparison]
+    return f"{mark} {symbol} {figure(each.threshold, each.unit)}", margin
 
 
 def figure(value: float, unit: str) -> str:

@@ -68,6 +68,7 @@ def test_all_that_the_load_generators_import_is_in_the_image() -> None:
 def test_the_build_context_holds_what_the_image_needs_and_no_more(default: Synthesized) -> None:
     (context,) = (folder for folder in default.path.parent.glob("asset.*") if folder.is_dir())
     files = {path.relative_to(context).as_posix() for path in context.rglob("*") if path.is_file()}
-    assert {"fleet/Dockerfile", "fleet/requirements.txt", "readiness/loadgen/__main__.py"} <= files
-    assert not {name for name in files if not name.startswith(("fleet/", "readiness/"))}
+    needed = {"fleet/Dockerfile", "fleet/requirements.txt", "readiness/loadgen/__main__.py", "workload/README.md"}
+    assert needed <= files
+    assert not {name for name in files if not name.startswith(("fleet/", "readiness/", "workload/"))}
     assert not {name for name in files if "__pycache__" in name}

@@ -144,6 +144,7 @@ class World:
             plan,
             self.ledger,
             self.said.append,
+            repository=Path(__file__).parents[2],
             clock=self.clock,
             sleep=self.clock.sleep,
         )

@@ -138,7 +138,31 @@ def test_a_missing_key_is_named(tmp_path, path):
         ("objectives.2.min_per_s", 0, "objectives[2].min_per_s", "greater than 0"),
         ("objectives.0.min_samples", 0, "objectives[0].min_samples", "greater than 0"),
         ("objectives.0.kind", "speed", "objectives[0]", "kind 'speed' is none of 'latency'"),
-        ("objectives.0.scenario", "checkout", "objectives[0].scenario", "'checkout' is not in workload.scenarios"),
+        ("objectives.2.scenario", "checkout", "objectives[2].scenario", "'checkout' is not in workload.scenarios"),
+        ("objectives.0.scenario", "home", "objectives[0].alarm", "the load balancer does not know it"),
+        ("objectives.0.part", "proxy", "objectives[0].alarm", "of one part"),
+        ("objectives.0.alarm.period", "30s", "objectives[0].alarm.period", "no multiple of 60 s"),
+        ("objectives.2.tag", "chat", "objectives[2].tag", "no scenario has the tag 'chat'"),
+        ("objectives.2.level", "warn", "objectives", "has no objective of kind 'throughput' that can fail the gate"),
+        ("objectives.2.for", "11s", "objectives[2].for", "longer than workload.hold"),
+        ("objectives.2.for", "1500ms", "objectives[2].for", "no whole number of seconds"),
+        ("workload.hold", "999ms", "workload.hold", "below 1 s"),
+        ("workload.cache_header", "X CACHE", "workload.cache_header", "no name of an HTTP header"),
+        ("workload.arrivals.max_in_flight", 1, "workload.arrivals.max_in_flight", "below fleet.workers (2)"),
+        ("workload.arrivals", {"kind": "closed", "users": 1}, "workload.arrivals.users", "below fleet.workers (2)"),
+        (
+            "workload.arrivals.steps",
+            [{"rate_per_s": 5, "hold": "0s"}],
+            "workload.arrivals.steps[0].hold",
+            "would have no figures",
+        ),
+        ("workload.scenarios.0.unique_ratio", 0.5, "workload.scenarios[0].unique_ratio", "has none"),
+        ("workload.scenarios.0.variables", {"a": []}, "workload.scenarios[0].variables.a", "has no values"),
+        ("workload.scenarios.0.expect_status", [], "workload.scenarios[0].expect_status", "as expected"),
+        ("workload.scenarios.0.body_file", "../secret", "workload.scenarios[0].body_file", "pattern"),
+        ("workload.scenarios.0.expect_body_matches", "(", "workload.scenarios[0].expect_body_matches", "no regular"),
+        ("workload.scenarios.0.headers", {"A:": "b"}, "workload.scenarios[0].headers", "no name of an HTTP header"),
+        ("workload.scenarios.0.expect_headers", {"": "b"}, "workload.scenarios[0].expect_headers", "no name"),
         ("objectives.1.id", "latency", "objectives[1].id", "taken by an earlier objective"),
         ("objectives.0.id", "Not An Id", "objectives[0].id", "pattern"),
         ("objectives.0.alarm.datapoints_to_alarm", 2, "objectives[0].alarm.datapoints_to_alarm", "could not fire"),
@@ -217,7 +241,11 @@ def test_all_mistakes_are_named_at_once(tmp_path):
         ("service.secrets.OTHER", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:other"),
         ("drills.rollback", {"bad_image": "shop:broken"}),
         ("blocking_severities", ["CRITICAL", "HIGH", "MEDIUM"]),
-        ("objectives.0.scenario", "home"),
+        ("objectives.2.scenario", "home"),
+        ("objectives.2.for", "10s"),
+        ("objectives.2.abort_on_breach", True),
+        ("workload.arrivals", {"kind": "locustfile", "file": "locustfile.py", "users": 2}),
+        ("workload.arrivals.steps", [{"rate_per_s": 5, "hold": "1s"}, {"rate_per_s": 9, "ramp": "1s", "hold": "2s"}]),
         ("workload.arrivals", {"kind": "closed", "users": 3, "think_time": "1s"}),
         ("workload.hold", "PT1M"),
         ("service.max_count", 2),
@@ -286,3 +314,43 @@ def test_the_digest_is_of_the_bytes(tmp_path):
 
     assert plan.digest(one).startswith("sha256:")
     assert plan.digest(one) != plan.digest(other)
+
+
+def test_an_objective_is_of_a_scenario_or_of_a_tag(tmp_path):
+    def change(raw):
+        raw["workload"]["scenarios"][0]["tags"] = ["front"]
+        raw["objectives"][2] |= {"scenario": "home", "tag": "front"}
+
+    assert refusal(tmp_path, change).key == "objectives[2].tag"
+
+
+def test_a_body_has_one_source(tmp_path):
+    change = put("workload.scenarios.0", {"name": "home", "path": "/", "body": "a", "body_file": "a.json"})
+
+    assert refusal(tmp_path, change).key == "workload.scenarios[0].body_file"
+
+
+def test_a_split_latency_needs_the_header_that_splits_it(tmp_path):
+    proxy = {"kind": "latency", "id": "proxy", "percentile": 99, "threshold": "5ms", "part": "proxy"}
+
+    def change(raw):
+        raw["objectives"].append(proxy)
+
+    assert load(tmp_path, change).objectives[-1].id == "proxy"
+
+
+def test_a_hopeless_closed_load_is_told_by_lasting_breaches_alone(tmp_path):
+    def change(raw):
+        raw["workload"]["arrivals"] = {"kind": "closed", "users": 3}
+        raw["objectives"][2]["abort_on_breach"] = True
+
+    assert refusal(tmp_path, change).key == "objectives[2].abort_on_breach"
+    assert load(tmp_path, lambda raw: (change(raw), put("objectives.2.for", "2s")(raw)))
+
+
+def test_the_scenarios_of_a_locustfile_are_its_own(tmp_path):
+    def change(raw):
+        raw["workload"]["arrivals"] = {"kind": "locustfile", "file": "l.py", "users": 2}
+        raw["objectives"][2]["scenario"] = "GET /cart"
+
+    assert load(tmp_path, change).objectives[2].scenario == "GET /cart"

@@ -231,26 +231,57 @@ def test_a_waiver_that_waives_nothing_is_to_be_deleted():
         (300, 250, "<=", "❌ ≤ 250 ms", "-20%"),
         (300, 250, ">=", "✅ ≥ 250 ms", "+20%"),
         (200, 250, ">=", "❌ ≥ 250 ms", "-20%"),
+        (9, 10, "<", "✅ < 10 ms", "+10%"),
+        (10, 10, "<", "❌ < 10 ms", "+0%"),
         (0, 0, "<=", "✅ ≤ 0 ms", ""),
         (1, 0, "<=", "❌ ≤ 0 ms", ""),
     ],
 )
 def test_a_measurement_is_held_against_its_threshold(value, threshold, comparison, cell, margin):
     measurement = Measurement(
-        name="p95", value=value, unit="ms", samples=12345, threshold=threshold, comparison=comparison
+        name="p95",
+        value=value,
+        unit="ms",
+        samples=12345,
+        threshold=threshold,
+        comparison=comparison,
+        interval=(210, 240),
     )
 
     row = cells(section(rendered(a_result(judgement=a_judgement(measurements=(measurement,)))), "Thresholds")[4])
 
-    assert row == ["`numbers`", "p95", figure(value, "ms"), cell, margin, "12,345"]
+    assert row == ["`numbers`", "p95", figure(value, "ms"), "210 to 240", cell, margin, "12,345"]
 
 
 def test_a_measurement_without_a_threshold_stands_apart():
-    measurement = Measurement(name="p50", value=1, unit="ms", samples=12345)
+    measurement = Measurement(name="throughput", value=1, unit="1/s", samples=12345)
     report = rendered(a_result(judgement=a_judgement(measurements=(measurement,))))
 
-    assert cells(section(report, "Other figures")[4]) == ["`numbers`", "p50", "1 ms", "12,345"]
+    assert cells(section(report, "Other figures")[4]) == ["`numbers`", "throughput", "1 1/s", "12,345"]
     assert "## Thresholds" not in report
+
+
+def test_percentiles_are_one_row_of_each_distribution_with_what_they_are_sure_of():
+    measurements = (
+        Measurement(name="p50", value=1, unit="ms", samples=900, interval=(0.9, 1.1)),
+        Measurement(name="p99.9", value=20, unit="ms", samples=900),
+        Measurement(name="chat/cache-hit-p50", value=3, unit="ms", samples=12345),
+        Measurement(name="chat/proxy-p95", value=4, unit="ms", samples=12),
+    )
+    report = rendered(a_result(judgement=a_judgement(measurements=measurements)))
+
+    assert [cells(line) for line in section(report, "Percentiles") if line.startswith("| `")] == [
+        ["`numbers`", "all", "1 ms (0.90 to 1.10)", "", "20 ms", "900"],
+        ["`numbers`", "chat/cache-hit", "3 ms", "", "", "12,345"],
+        ["`numbers`", "chat/proxy", "", "4 ms", "", "12"],
+    ]
+    assert "## Other figures" not in report
+
+
+def test_what_a_gate_notes_is_told_with_it():
+    report = rendered(a_result(judgement=a_judgement(notes=("Closed workload: 5 users.",))))
+
+    assert "- `numbers`: Closed workload: 5 users." in section(report, "Gates")
 
 
 @pytest.mark.parametrize(

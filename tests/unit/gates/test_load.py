@@ -9,21 +9,41 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from readiness.gates.load import GATE, RULE, Observation, ScenarioFigures, Settings, judge, live_figures, observation_of
+from readiness.errors import EvidenceError
+from readiness.gates.load import (
+    GATE,
+    Baseline,
+    Observation,
+    Settings,
+    judge,
+    live_figures,
+    load_objectives,
+    observation_of,
+    rebuilt,
+)
 from readiness.histogram import Histogram
-from readiness.load import LoadResult, Progress, Validity
+from readiness.load import LoadResult, Progress, Validity, artifact
+from readiness.load_figures import ScenarioFigures
 from readiness.loadgen import rows
 from readiness.loadgen.rows import Row, Tally, tally_of, to_rows
 from readiness.model import (
     CacheHitObjective,
+    ClosedArrivals,
     ErrorObjective,
     Judgement,
+    LatencyChangeObjective,
     LatencyObjective,
+    LoadObjective,
+    LocustfileArrivals,
+    Measurement,
     OpenArrivals,
     Severity,
+    Step,
     ThroughputObjective,
 )
+from readiness.objectives import RULE, WARNING
 from readiness.plan import load_plan
+from readiness.server_side import ClientSide, ServerSide, client_side
 
 PLAN = load_plan(Path(__file__).parents[3] / "readiness.toml")
 HOLD_S = 30
@@ -53,6 +73,20 @@ VALID = Validity(
     generator_cpu_ratio=0.2,
     clock_skew_ms=0.3,
     dispatcher_lag_p99_ms=0.5,
+)
+CLIENTS = ClientSide(
+    sent=3250,
+    answered=3250,
+    status_5xx=0,
+    status_unknown=0,
+    repeated=0,
+    latency_ms={"p50": 50.0, "p95": 60.0, "p99": 65.0},
+)
+SERVER = ServerSide(
+    start=datetime(2026, 1, 1, tzinfo=UTC),
+    end=datetime(2026, 1, 1, 0, 1, tzinfo=UTC),
+    requests=3250,
+    response_time_ms={"p50": (49.0,), "p95": (58.0,), "p99": (64.0,)},
 )
 
 
@@ -88,12 +122,18 @@ def observation(*scenarios: ScenarioFigures, valid: Validity = VALID, **changes:
         started_at=datetime(2026, 1, 1, tzinfo=UTC),
         first_second=5,
         end_second=5 + HOLD_S,
+        workload_digest="sha256:w",
         scenarios=scenarios,
+        tags={},
+        steps=(),
         dispatcher_lag=lag(),
+        by_second={},
         validity=valid,
         problems=(),
         samples={},
         artifact="artifacts/load/rows.json.gz",
+        clients=CLIENTS,
+        server=SERVER,
     )
     return replace(made, **changes)
 
@@ -150,7 +190,7 @@ def test_nothing_observed_is_inconclusive_not_fast() -> None:
     judgement = judged(observation(dispatcher_lag=Histogram().encode()))
     assert judgement.examined == 0
     assert judgement.findings == ()
-    assert judgement.measurements == ()
+    assert all(each.name.startswith("server/") for each in judgement.measurements)
     assert {gap.what for gap in judgement.gaps} >= {"the load", *(f"objective {each.id}" for each in OBJECTIVES)}
 
 
@@ -231,14 +271,16 @@ def test_a_miss_that_may_be_the_generators_doing_is_not_blamed_on_the_service(
     assert any("may be the generator's doing" in gap.why for gap in judgement.gaps)
 
 
-def test_only_the_hold_is_observed_and_the_observation_survives_its_trip_through_json() -> None:
+def drive(*slow_seconds: int, **changes: Any) -> LoadResult:
+    """40 seconds of 100 requests of 1 ms each; 5 s in the seconds that are named."""
     tallies: rows.Tallies = {}
     for second in range(40):
         tally = tally_of(tallies, second, "models")
         tally.count(rows.OFFERED, 100)
-        tally.time(rows.OUTCOME_SERIES + rows.OK, 5_000_000 if second < 5 or second >= 35 else 1000)
+        tally.count(rows.ANSWERED, 100)
+        tally.histogram(rows.OUTCOME_SERIES + rows.OK).record(5_000_000 if second in slow_seconds else 1000, 100)
         tally_of(tallies, second, rows.EVERY).time(rows.LAG, 100)
-    result = LoadResult(
+    made = LoadResult(
         started_at=datetime(2026, 1, 1, tzinfo=UTC),
         ended_at=None,
         workload=PLAN.workload,
@@ -247,7 +289,15 @@ def test_only_the_hold_is_observed_and_the_observation_survives_its_trip_through
         problems=(),
         samples={},
     )
-    seen = observation_of(PLAN, result, "x")
+    return replace(made, **changes)
+
+
+def seen_of(result: LoadResult, *held: LoadObjective, **changes: Any) -> Observation:
+    return observation_of(held or load_objectives(PLAN), result, "x", client_side(result), SERVER, **changes)
+
+
+def test_only_the_hold_is_observed_and_the_observation_survives_its_trip_through_json() -> None:
+    seen = seen_of(drive(0, 1, 2, 3, 4, 35, 36, 37, 38, 39))
     (models,) = seen.scenarios
     assert models.counts[rows.OFFERED] == 3000
     assert Histogram.decode(seen.dispatcher_lag).total == 30
@@ -258,6 +308,119 @@ def test_only_the_hold_is_observed_and_the_observation_survives_its_trip_through
     assert again == seen
     assert judge(again, Settings()) == judgement
     assert not any(objective.kind == "unhealthy-hosts" for objective in seen.objectives)
+
+
+def test_every_figure_is_computed_again_from_the_rows_of_the_bundle() -> None:
+    result = drive(20)
+    lasting = replace(OBJECTIVES[0], lasting=timedelta(seconds=3))
+    seen = seen_of(result, lasting, *OBJECTIVES[1:])
+    kept = artifact(result)
+    assert rebuilt(seen, lambda path: kept) == seen
+    flattered = replace(seen, scenarios=(figures(),))
+    assert rebuilt(flattered, lambda path: kept) != flattered
+    with pytest.raises(EvidenceError):
+        rebuilt(seen, lambda path: kept[:-20])
+
+
+@pytest.mark.parametrize(
+    ("slow", "missed"), [((10, 11, 12), True), ((10, 11, 13, 14, 20, 21), False), ((2, 3, 4, 5, 6), False)]
+)
+def test_a_breach_that_must_last_is_missed_only_by_seconds_in_a_row_of_the_hold(
+    slow: tuple[int, ...], missed: bool
+) -> None:
+    assert isinstance(OBJECTIVES[0], LatencyObjective)
+    lasting = replace(OBJECTIVES[0], percentile=50, lasting=timedelta(seconds=3))
+    judgement = judged(seen_of(drive(*slow), lasting))
+    assert bool(judgement.findings) is missed
+    assert judgement.examined == 1
+    assert measured(judgement, "latency (longest breach)") == (3 if missed else 2)
+
+
+def test_seconds_without_samples_may_hide_a_breach() -> None:
+    lasting = replace(OBJECTIVES[0], lasting=timedelta(seconds=3))
+    seen = replace(seen_of(drive(10, 11), lasting), by_second={"latency": (1.0, 900.0, 900.0, None, 1.0)})
+    judgement = judged(seen)
+    assert judgement.findings == ()
+    assert any("3 s in a row missed it or have no samples" in gap.why for gap in judgement.gaps)
+
+
+def test_a_warning_does_not_fail_the_gate_and_silence_of_it_is_a_gap_all_the_same() -> None:
+    warned = replace(OBJECTIVES[0], level="warn", threshold=timedelta(milliseconds=1))
+    judgement = judged(observation(figures(), objectives=(warned,)))
+    assert [(found.rule, found.severity) for found in judgement.findings] == [(WARNING, Severity.LOW)]
+    assert judged(observation(objectives=(warned,))).gaps
+
+
+GROWN = LatencyChangeObjective(kind="latency-change", id="grown", percentile=95, max_increase_ratio=0.1)
+
+
+def earlier(median_ms: float, digest: str = "sha256:w") -> Baseline:
+    at = datetime(2025, 12, 1, tzinfo=UTC)
+    return Baseline(run_id="r0", decided_at=at, workload_digest=digest, scenarios=(figures(median_ms=median_ms),))
+
+
+def test_a_relative_objective_fails_on_growth_and_is_inconclusive_without_a_comparable_baseline() -> None:
+    def against(**changes: Any) -> Judgement:
+        return judged(observation(figures(median_ms=50), objectives=(GROWN,), **changes))
+
+    same, slower = against(baseline=earlier(49)), against(baseline=earlier(40))
+    assert (same.findings, same.gaps, same.examined) == ((), (), 1)
+    assert [found.subject for found in slower.findings] == ["grown"]
+    none, other = against(baseline_problem="no earlier run"), against(baseline=earlier(49, "sha256:other"))
+    assert (none.examined, [gap.why for gap in none.gaps]) == (0, ["no earlier run"])
+    assert other.examined == 0
+    assert any("another workload" in gap.why for gap in other.gaps)
+
+
+def test_an_aborted_drive_fails_by_what_was_hopeless_and_says_that_the_rest_was_not_seen() -> None:
+    result = drive(*range(5, 40), validity=replace(VALID, stopped=True))
+    kept = tuple(row for row in result.rows if row.second < 20)
+    seen = seen_of(replace(result, rows=kept), aborted="objective latency-p95 cannot be met any more: x")
+    assert (seen.first_second, seen.end_second) == (5, 19)
+    judgement = judged(seen)
+    assert "latency-p95" in {found.subject for found in judgement.findings}
+    assert any("stopped early" in gap.why for gap in judgement.gaps)
+
+
+def test_a_dispatcher_that_is_late_for_a_low_threshold_is_a_gap_of_that_objective() -> None:
+    low = replace(OBJECTIVES[0], threshold=timedelta(milliseconds=100))
+    judgement = judged(observation(figures(), objectives=(low, OBJECTIVES[0]), dispatcher_lag=lag(30)))
+    assert [gap.what for gap in judgement.gaps if "for its threshold" in gap.why] == ["objective latency"]
+
+
+def test_steps_before_the_hold_are_told_and_not_judged() -> None:
+    steps = (Step(rate_per_s=50, hold=timedelta(seconds=4)), Step(rate_per_s=100, hold=timedelta(seconds=3)))
+    arrivals = OpenArrivals(kind="open", rate_per_s=100, steps=steps)
+    workload = replace(PLAN.workload, arrivals=arrivals, ramp=timedelta(seconds=3))
+    seen = seen_of(drive(*range(7), workload=workload))
+    assert seen.first_second == 10
+    judgement = judged(seen)
+    assert measured(judgement, "step-1 at 50/s/p95") > 4000
+    assert measured(judgement, "p95") < 2
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "words"),
+    [
+        (OpenArrivals(kind="open", rate_per_s=100), "however slow the service answered"),
+        (ClosedArrivals(kind="closed", users=5), "percentiles are too low"),
+        (LocustfileArrivals(kind="locustfile", file="l.py", users=5), "percentiles are too low"),
+    ],
+)
+def test_the_report_says_which_model_the_load_ran_under_and_its_limits(arrivals: Any, words: str) -> None:
+    notes = judged(observation(figures(), arrivals=arrivals)).notes
+    assert any(words in note for note in notes)
+
+
+def test_a_locustfile_that_leaves_the_clone_or_raises_is_a_gap() -> None:
+    judgement = judged(observation(figures(), elsewhere=3, user_errors=2))
+    assert sum("another host" in gap.why or "2 exceptions" in gap.why for gap in judgement.gaps) == 2
+
+
+def test_every_percentile_has_its_interval() -> None:
+    found: list[Measurement] = [each for each in judged(observation(figures())).measurements if each.unit == "ms"]
+    assert found
+    assert all(each.interval is not None for each in found if each.name.endswith(("p50", "p95")))
 
 
 def test_the_gate_is_asked_in_the_steady_stage() -> None:

@@ -52,6 +52,19 @@ def test_variables_are_drawn_from_their_values() -> None:
     assert seen == {b"/1", b"/2", b"/3"}
 
 
+def test_variables_get_fresh_values_in_the_share_of_requests_that_is_asked_for_and_all_of_them_together() -> None:
+    scenario = Scenario(
+        name="a", path="/{{n}}", headers={"X-N": "{{m}}"}, variables={"n": ("1",), "m": ("2",)}, unique_ratio=0.25
+    )
+    mix = Mix(workload(scenario), "h", {}, random.Random(1))
+    sent = [mix.next().raw().decode().split("\r\n") for _ in range(2000)]
+    seen = [(lines[0].split(" ")[1], next(line for line in lines if line.startswith("X-N"))) for lines in sent]
+    fresh = [(path, header) for path, header in seen if path != "/1"]
+    assert 0.21 < len(fresh) / 2000 < 0.29
+    assert len({path for path, _ in fresh}) == len({header for _, header in fresh}) == len(fresh)
+    assert all(header == "X-N: 2" for path, header in seen if path == "/1")
+
+
 def test_unique_is_never_used_twice_not_even_by_the_same_seed() -> None:
     scenario = Scenario(name="a", path="/{{unique}}")
     mixes = [Mix(workload(scenario), "h", {}, random.Random(1)) for _ in range(2)]

@@ -1,0 +1,1 @@
+"""The peers that benchmarks compare with, each driven as its users would."""

@@ -1,0 +1,57 @@
+"""Only a bundle that is whole, was made in the same place and proved something is a baseline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from readiness import baseline, evidence
+from readiness.errors import EvidenceError
+from readiness.model import Environment, Outcome, Record, Verdict
+from tests.unit.samples import a_record
+
+
+def a_bundle(folder: Path, **changes: Any) -> Path:
+    passed: dict[str, Any] = {"outcome": Outcome.PASSED, "verdict": Verdict.NO_GO}
+    writer = evidence.BundleWriter(folder)
+    writer.put_json(evidence.RECORD, Record, a_record(**(passed | changes)))
+    writer.seal()
+    return folder
+
+
+def test_a_rehearsal_that_passed_is_a_baseline_of_rehearsals_only(tmp_path: Path) -> None:
+    bundle = a_bundle(tmp_path)
+    assert baseline.checked(bundle, Environment.EMULATED).outcome is Outcome.PASSED
+    with pytest.raises(EvidenceError, match="nothing can be compared"):
+        baseline.checked(bundle, Environment.AWS)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.INCONCLUSIVE])
+def test_a_run_that_did_not_pass_is_none(tmp_path: Path, outcome: Outcome) -> None:
+    with pytest.raises(EvidenceError, match="is no baseline"):
+        baseline.checked(a_bundle(tmp_path, outcome=outcome), Environment.EMULATED)
+
+
+def test_on_aws_only_a_go_is_one(tmp_path: Path) -> None:
+    with pytest.raises(EvidenceError, match="is no baseline"):
+        baseline.checked(a_bundle(tmp_path / "a", environment=Environment.AWS), Environment.AWS)
+    go = a_bundle(tmp_path / "b", environment=Environment.AWS, verdict=Verdict.GO)
+    assert baseline.checked(go, Environment.AWS).verdict is Verdict.GO
+
+
+def test_an_altered_bundle_is_none(tmp_path: Path) -> None:
+    bundle = a_bundle(tmp_path)
+    (bundle / "more.txt").write_text("x")
+    with pytest.raises(EvidenceError, match="altered"):
+        baseline.checked(bundle, Environment.EMULATED)
+
+
+def test_the_newest_that_may_be_one_is_taken(tmp_path: Path) -> None:
+    assert baseline.latest(tmp_path / "none", Environment.EMULATED) is None
+    old = a_bundle(tmp_path / "20260101-000000-aaaa" / "bundle")
+    a_bundle(tmp_path / "20260102-000000-aaaa" / "bundle", outcome=Outcome.FAILED)
+    (tmp_path / "20260103-000000-aaaa").mkdir()
+    assert baseline.latest(tmp_path, Environment.EMULATED) == old
+    assert baseline.latest(tmp_path, Environment.AWS) is None
