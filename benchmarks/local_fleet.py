@@ -87,6 +87,6 @@ def drive(target: str, workload: Workload, workers: int = 1) -> Driven:
         raise RuntimeError(f"our load generator ended with exit code {master.returncode}:\n{out[-2000:]}")
     pieces = (lines.row_of(piece) for line in told_lines if line["type"] == "rows" for piece in line["rows"])
     seconds = hold_seconds(workload)
-    scenarios = rows.by_scenario(rows.from_rows(pieces), seconds)
+    scenarios = rows.by_scenario(pieces, seconds)
     scenarios.pop(rows.EVERY, None)
     return Driven(rows.over_all(scenarios), len(seconds), finished)

@@ -1,9 +1,10 @@
 """Requests per second that one core of a load generator makes, with full recording, beside k6 and Locust as shipped.
 
 Usage: ``python -m benchmarks.speed [--seconds 8] [--rounds 3] [--users 50]``. Loopback only; stops by itself.
-The service is a HAProxy on a core of its own that answers by itself; each generator has the other core, and *users* that
-ask without waiting. Ours runs as a fleet does, a master beside one worker; the master shares the service's core.
-For the open workload, which is ours by default, the figure is the rate divided by the share of the core that it took.
+The service is a HAProxy on a core of its own that answers by itself; each generator has the other core, and *users*
+that ask without waiting. Ours runs as a fleet does, a master beside one worker; the master shares the service's core.
+For the open workload, which is ours by default, the figure is the highest rate of a ladder that was kept to: all
+requests sent, the latest 1 % of them less than 5 ms late.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from benchmarks.peers import programs
 from readiness.loadgen import rows
 from readiness.model import Arrivals, ClosedArrivals, OpenArrivals, Scenario, Workload
 
-_OPEN_RATE_PER_S = 10_000.0
+_RATES_PER_S = (10_000.0, 15_000.0, 20_000.0, 25_000.0, 30_000.0, 35_000.0, 40_000.0)
+_MAX_LAG_MS = 5.0
 _GOALS = {"k6": 1.0, "Locust FastHttpUser": 1.8}
 
 
@@ -44,11 +46,17 @@ def ours_closed(url: str, seconds: int, users: int) -> float:
 
 
 def ours_open(url: str, seconds: int, users: int) -> float:
-    """Return the answers per second and core of our open workload."""
-    arrivals = OpenArrivals(kind="open", rate_per_s=_OPEN_RATE_PER_S, distribution="constant")
-    driven = drive(url, workload(arrivals, seconds))
-    assert driven.finished["dropped"] == 0
-    return driven.hold.counts[rows.ANSWERED] / driven.seconds / float(driven.finished["generator_cpu_ratio"])
+    """Return the highest rate that our open workload kept to."""
+    best = 0.0
+    for rate_per_s in _RATES_PER_S:
+        arrivals = OpenArrivals(kind="open", rate_per_s=rate_per_s, distribution="constant")
+        driven = drive(url, workload(arrivals, seconds))
+        answered_per_s = driven.hold.counts.get(rows.ANSWERED, 0) / driven.seconds
+        on_time = driven.finished["dispatcher_lag_p99_ms"] < _MAX_LAG_MS
+        if driven.finished["dropped"] or not on_time or answered_per_s < 0.99 * rate_per_s:
+            break
+        best = rate_per_s
+    return best
 
 
 def fast_http_user(url: str, seconds: int, users: int) -> float:
@@ -85,7 +93,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, target(Path(folder)) as (host, port):
         for _ in range(arguments.rounds):
             for name, measure in measured.items():
-                found[name].append(measure(f"http://{host}:{port}/", arguments.seconds, arguments.users))
+                found[name].append(measure(f"http://{host}:{port}", arguments.seconds, arguments.users))
     report(found)
 
 

@@ -44,7 +44,8 @@ def highest_value_of(bucket: int) -> int:
     return (((bucket - (shift << _HALF_BITS)) + 1) << shift) - 1
 
 
-_BUCKETS = bucket_of(HIGHEST_US) + 1
+BUCKETS = bucket_of(HIGHEST_US) + 1
+"""How many there can be."""
 
 
 class Histogram:
@@ -73,8 +74,12 @@ class Histogram:
         self.add_buckets(other.counts.items())
 
     def add_buckets(self, buckets: Iterable[tuple[int, int]]) -> None:
-        """Add pairs of bucket index and count."""
+        """Add pairs of bucket index and count, each bucket once."""
         counts = self.counts
+        if not counts:
+            counts.update(buckets)
+            self.total = sum(counts.values())
+            return
         for bucket, count in buckets:
             counts[bucket] = counts.get(bucket, 0) + count
             self.total += count
@@ -181,20 +186,23 @@ def _counts_of(raw: bytes) -> bytes:
 def _buckets(counts: bytes) -> list[tuple[int, int]]:
     """Return the pairs of bucket index and count that zigzag LEB128 numbers spell."""
     buckets = []
-    bucket = position = 0
-    while position < len(counts):
-        value = shift = 0
-        while True:
-            byte = counts[position]
-            position += 1
+    bucket = value = shift = 0
+    for byte in counts:
+        if byte >= 0x80:
             value |= (byte & 0x7F) << shift
             shift += 7
-            if byte < 0x80:
-                break
-        value = (value >> 1) ^ -(value & 1)
-        if value > 0:
-            buckets.append((bucket, value))
-        bucket += -value if value < 0 else 1
-        if bucket > _BUCKETS:
-            raise ValueError("it has more buckets than its layout")
+            continue
+        if shift:
+            byte = value | byte << shift  # most numbers are of one byte
+            value = shift = 0
+        if byte & 1:
+            bucket += (byte + 1) >> 1
+        else:
+            if byte:
+                buckets.append((bucket, byte >> 1))
+            bucket += 1
+    if shift:
+        raise ValueError("its last number is cut off")
+    if bucket > BUCKETS:
+        raise ValueError("it has more buckets than its layout")
     return buckets

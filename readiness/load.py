@@ -266,7 +266,14 @@ _FLEET_HINT = "The fleet's log group has what its tasks said; the stack's subnet
 
 
 class Load:
-    """A drive that is under way. Nothing happens in the background: it is up to date as of the last look."""
+    """A drive that is under way. Nothing happens in the background: it is up to date as of the last look.
+
+    Attributes:
+        files: File of the user's that the workload names -> digest.
+        hold_so_far: Scenario -> what was measured in the hold up to now.
+        started_at: Second 0; None before.
+        failure: Why the master gave up; None if it did not.
+    """
 
     def __init__(
         self,
@@ -287,7 +294,9 @@ class Load:
         self._clock = clock
         self._sleep = sleep
         self._looked_at = float("-inf")
-        self._tallies: rows.Tallies = {}
+        self._pieces: dict[int, list[rows.Row]] = {}
+        self._hold = hold_seconds(workload)
+        self.hold_so_far: dict[str, rows.Tally] = {}
         self._samples: dict[str, str] = {}
         self._problems: list[str] = []
         self._finished: dict[str, Any] | None = None
@@ -306,10 +315,10 @@ class Load:
         """What is offered, with the overrides of this drive."""
         return self._workload
 
-    @property
-    def tallies(self) -> rows.Tallies:
-        """What was measured up to now, by second and scenario."""
-        return self._tallies
+    def rows_of(self, seconds: range) -> Iterator[rows.Row]:
+        """Yield what was measured of some seconds up to now; a row may come in pieces."""
+        for second in seconds:
+            yield from self._pieces.get(second, ())
 
     def follow(self, master_task_id: str) -> None:
         """Read the log of this task from now on."""
@@ -381,12 +390,15 @@ class Load:
             started_at=self.started_at,
             ended_at=ended,
             workload=self._workload,
-            rows=rows.to_rows(self._tallies),
+            rows=self._rows(),
             validity=self._validity(),
             problems=tuple(self._all_problems()),
             samples=dict(self._samples),
             files=self.files,
         )
+
+    def _rows(self) -> tuple[rows.Row, ...]:
+        return rows.joined(piece for pieces in self._pieces.values() for piece in pieces)
 
     # --- the master's lines -------------------------------------------------------------------------------------------
 
@@ -402,7 +414,10 @@ class Load:
         elif kind == "progress":
             self._progress = _progress(line)
         elif kind == "rows":
-            rows.merge_into(self._tallies, rows.from_rows(lines.row_of(piece) for piece in line["rows"]))
+            for piece in map(lines.row_of, line["rows"]):
+                self._pieces.setdefault(piece.second, []).append(piece)
+                if piece.second in self._hold:
+                    self.hold_so_far.setdefault(piece.scenario, rows.Tally()).add(piece)
         elif kind == "sample":
             self._samples[line["key"]] = line["message"]
         elif kind == "worker-lost":
@@ -465,7 +480,7 @@ class Load:
             return TypeAdapter(Validity).validate_python(
                 {"finished": True, "missing_lines": self._log.missing, **told_of_it}
             )
-        whole = total(rows.to_rows(self._tallies))
+        whole = total(self._rows())
         offered, dropped = whole.counts.get(rows.OFFERED, 0), whole.counts.get(rows.DROPPED, 0)
         return Validity(
             finished=False,

@@ -136,9 +136,9 @@ def seconds_between(result: LoadResult, start: datetime, end: datetime) -> range
 def total(result_rows: Sequence[Row], scenario: str | None = None) -> Tally:
     """Return one tally of all rows, or of one scenario's."""
     whole = Tally()
-    for (_, name), tally in rows.from_rows(result_rows).items():
-        if name != rows.EVERY and scenario in (None, name):
-            whole.merge(tally)
+    for row in result_rows:
+        if row.scenario != rows.EVERY and scenario in (None, row.scenario):
+            whole.add(row)
     return whole
 
 

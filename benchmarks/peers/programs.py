@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -33,7 +32,7 @@ def k6(target: str, seconds: float, *, users: int, rate_per_s: float | None = No
         summary = Path(folder) / "summary.json"
         argv = [program, "run", "--quiet", "--no-usage-report", "--summary-export", str(summary)]
         argv += [part for name, value in settings.items() for part in ("--env", f"{name}={value}")]
-        run([*argv, str(FOLDER / "k6.js")], seconds, env={"GOMAXPROCS": "1"})
+        run([*argv, str(FOLDER / "k6.js")], seconds)
         metrics: dict[str, Any] = json.loads(summary.read_text())["metrics"]
     if metrics["checks"]["fails"]:
         raise RuntimeError(f"k6 saw {metrics['checks']['fails']} answers that were not 200")
@@ -51,7 +50,7 @@ def fast_http_user(target: str, seconds: float, *, users: int, paced: bool = Fal
     return dict(stats)
 
 
-def run(argv: list[str], seconds: float, env: dict[str, str] | None = None) -> str:
+def run(argv: list[str], seconds: float) -> str:
     """Run a peer on the generator's core and return what it printed.
 
     Raises:
@@ -63,7 +62,6 @@ def run(argv: list[str], seconds: float, env: dict[str, str] | None = None) -> s
         text=True,
         check=False,
         timeout=seconds + 60,
-        env={**os.environ, **(env or {})},
         preexec_fn=pinned(GENERATOR_CORE),
     )
     if done.returncode != 0:

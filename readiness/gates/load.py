@@ -5,8 +5,9 @@ Judged is the hold alone, by the seconds in which requests were due; what comes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import field
+from datetime import timedelta
 
 from readiness import baseline, evidence, load, objectives, server_side, stats
 from readiness.errors import EvidenceError
@@ -23,7 +24,7 @@ from readiness.load_figures import (
 )
 from readiness.load_validity import Drive, Limits, generator_gaps, late_for, offer_gaps
 from readiness.loadgen import rows
-from readiness.loadgen.rows import Tallies, Tally
+from readiness.loadgen.rows import Row, Tally
 from readiness.model import (
     Arrivals,
     CacheHitObjective,
@@ -47,6 +48,8 @@ from readiness.model import (
     record,
     spell_duration,
 )
+
+_SLACK = timedelta(seconds=10)
 
 
 @record
@@ -157,12 +160,15 @@ def why_hopeless(held: Sequence[LoadObjective], drive: load.Load, second: int) -
     hold = load.hold_seconds(drive.workload)
     if not watched or second < hold.start:
         return ""
-    seconds = range(hold.start, min(second + 1, hold.stop))
-    so_far = _figures_of(drive.tallies, seconds, drive.workload)
+    end = min(second + 1, hold.stop)
+    so_far = _figures(dict(drive.hold_so_far), end - hold.start, drive.workload)
     for objective in watched:
         if objective.lasting:
-            each = [_figures_of(drive.tallies, range(one, one + 1), drive.workload) for one in seconds]
-            why = lasted(objective, each)
+            # Earlier breaches were looked for earlier, when their last answers had come.
+            recent_s = (objective.lasting + drive.workload.timeout + _SLACK).total_seconds()
+            recent = range(max(hold.start, end - int(recent_s)), end)
+            rows_of = drive.rows_of(recent)
+            why = lasted(objective, [_figures_of(of, one, drive.workload) for of, one in _by_second(rows_of, recent)])
         else:
             why = hopeless(objective, so_far, drive.workload)
         if why:
@@ -219,14 +225,13 @@ def observation_of(
 ) -> Observation:
     """Return what the gate judges of a drive."""
     workload = result.workload
-    tallies = rows.from_rows(result.rows)
     seconds = load.hold_seconds(workload)
     if aborted:  # the last second that was begun is not whole
-        begun = max((second for second, _ in tallies), default=seconds.start)
+        begun = max((row.second for row in result.rows), default=seconds.start)
         seconds = range(seconds.start, max(seconds.start, min(begun, seconds.stop)))
-    figures = _figures_of(tallies, seconds, workload)
+    figures = _figures_of(result.rows, seconds, workload)
     lasting = [each for each in held if not isinstance(each, LatencyChangeObjective) and each.lasting]
-    one_by_one = [_figures_of(tallies, range(one, one + 1), workload) for one in seconds] if lasting else []
+    one_by_one = [_figures_of(of, one, workload) for of, one in _by_second(result.rows, seconds)] if lasting else []
     return Observation(
         objectives=held,
         arrivals=workload.arrivals,
@@ -241,7 +246,7 @@ def observation_of(
         end_second=seconds.stop,
         scenarios=tuple(encoded(name, tally) for name, tally in sorted(figures.scenarios.items())),
         tags={scenario.name: scenario.tags for scenario in workload.scenarios if scenario.tags},
-        steps=tuple(_steps(tallies, workload)),
+        steps=tuple(_steps(result.rows, workload)),
         dispatcher_lag=figures.lag.encode(),
         by_second={each.id: objectives.second_values(one_by_one, each) for each in lasting},
         validity=result.validity,
@@ -250,8 +255,8 @@ def observation_of(
         artifact=artifact,
         clients=clients,
         server=server,
-        elsewhere=sum(tally.counts.get(rows.ELSEWHERE, 0) for tally in tallies.values()),
-        user_errors=sum(tally.counts.get(rows.USER_ERRORS, 0) for tally in tallies.values()),
+        elsewhere=sum(row.counts.get(rows.ELSEWHERE, 0) for row in result.rows),
+        user_errors=sum(row.counts.get(rows.USER_ERRORS, 0) for row in result.rows),
         aborted=aborted,
         baseline=earlier,
         baseline_problem=baseline_problem,
@@ -277,11 +282,23 @@ def rebuilt(observation: Observation, read: Callable[[str], bytes]) -> Observati
     )
 
 
-def _figures_of(tallies: Tallies, seconds: range, workload: Workload) -> Figures:
-    scenarios = rows.by_scenario(tallies, seconds)
+def _by_second(measured: Iterable[Row], seconds: range) -> Iterator[tuple[list[Row], range]]:
+    """Yield each second's rows, with the second."""
+    found: dict[int, list[Row]] = {}
+    for row in measured:
+        found.setdefault(row.second, []).append(row)
+    for second in seconds:
+        yield found.get(second, []), range(second, second + 1)
+
+
+def _figures_of(measured: Iterable[Row], seconds: range, workload: Workload) -> Figures:
+    return _figures(rows.by_scenario(measured, seconds), len(seconds), workload)
+
+
+def _figures(scenarios: dict[str, Tally], seconds: int, workload: Workload) -> Figures:
     lag = scenarios.pop(rows.EVERY, Tally()).histogram(rows.LAG)
     return Figures(
-        seconds=len(seconds),
+        seconds=seconds,
         scenarios=scenarios,
         whole=rows.over_all(scenarios),
         tags={scenario.name: scenario.tags for scenario in workload.scenarios},
@@ -290,7 +307,7 @@ def _figures_of(tallies: Tallies, seconds: range, workload: Workload) -> Figures
     )
 
 
-def _steps(tallies: Tallies, workload: Workload) -> Iterator[StepFigures]:
+def _steps(measured: Sequence[Row], workload: Workload) -> Iterator[StepFigures]:
     arrivals = workload.arrivals
     if not isinstance(arrivals, OpenArrivals):
         return
@@ -299,7 +316,7 @@ def _steps(tallies: Tallies, workload: Workload) -> Iterator[StepFigures]:
             rate_per_s=step.rate_per_s,
             first_second=seconds.start,
             end_second=seconds.stop,
-            figures=encoded(rows.EVERY, _figures_of(tallies, seconds, workload).whole),
+            figures=encoded(rows.EVERY, _figures_of(measured, seconds, workload).whole),
         )
 
 

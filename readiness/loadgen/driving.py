@@ -13,12 +13,12 @@ from readiness.loadgen import arrivals
 from readiness.loadgen.answers import Answer
 from readiness.loadgen.http_client import Exchange, Target
 from readiness.loadgen.order import Order
-from readiness.loadgen.pacing import pacer
+from readiness.loadgen.pacing import pace
 from readiness.loadgen.recorder import Recorder
 from readiness.loadgen.requests import Mix, PreparedScenario
 from readiness.model import ClosedArrivals, OpenArrivals
 
-_YIELD_EVERY = 16
+_AT_ONCE = 16
 _STOP_LOOK_S = 0.25
 
 
@@ -83,33 +83,28 @@ class Driver:
         """Send each request when it is due, whatever became of those before it."""
         order, recorder, send, next_scenario = self._order, self._recorder, self._target.send, self._mix.next
         room = max(1, kind.max_in_flight // order.workers)
-        due_times = arrivals.due_times(order.workload, worker=self._worker, workers=order.workers, choose=self._choose)
-        behind = 0
-        with pacer() as wait_until:
-            for offset in due_times:
-                due = start + offset
-                behind = self._wait(due, wait_until, behind)
-                if self._stopping.is_set():
-                    return
+        offsets = arrivals.due_times(order.workload, worker=self._worker, workers=order.workers, choose=self._choose)
+        due_times = (start + offset for offset in offsets)
+        due = next(due_times, None)
+
+        def send_what_is_due() -> float | None:
+            """Send a few requests at most, so that answers are read between them; return when to go on."""
+            nonlocal due
+            for _ in range(_AT_ONCE):
+                now = time.monotonic()
+                if due is None or self._stopping.is_set():
+                    return None
+                if due > now:
+                    return min(due, now + _STOP_LOOK_S)
                 scenario = next_scenario()
                 sending = recorder.in_flight < room
-                recorder.due(scenario.name, due, time.monotonic(), sending=sending)
+                recorder.due(scenario.name, due, now, sending=sending)
                 if sending:
                     send(_Request(scenario, due, recorder))
+                due = next(due_times, None)
+            return 0.0 if due is None else due
 
-    def _wait(self, due: float, wait_until: Callable[[float], None], behind: int) -> int:
-        """Wait for *due*; late already, let the answers be read now and then. Returns how many were late in a row."""
-        now = time.monotonic()
-        if due <= now:
-            if behind % _YIELD_EVERY == 0:
-                gevent.sleep(0)
-            return behind + 1
-        while due - now > _STOP_LOOK_S and not self._stopping.is_set():
-            wait_until(now + _STOP_LOOK_S)
-            now = time.monotonic()
-        if not self._stopping.is_set() and due > now:
-            wait_until(due)
-        return 0
+        pace(send_what_is_due)
 
     # --- closed -------------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from readiness import stats
 from readiness.histogram import Histogram
 from readiness.loadgen import messages, rows
 from readiness.loadgen.lines import Printer
+from readiness.loadgen.merging import Merger
 from readiness.loadgen.order import Order
 
 EXIT_DONE = 0
@@ -29,6 +30,7 @@ _START_LEAD_S = 0.5
 _PROGRESS_DELAY_S = 0.25
 _SATURATION_WINDOW = 5
 _MAX_TEXT = 300
+_MOST_NAMES = 100
 
 
 @dataclass
@@ -70,11 +72,12 @@ class Master:
         self._order = order
         self._bind_host = bind_host
         self._printer = Printer()
+        self._listening: set[str] = set()
         self._members: dict[str, Member] = {}
         self._stopping = Event()
         self._runner: MasterRunner | None = None
         self._start_at = 0.0
-        self._pending: rows.Tallies = {}
+        self._merger = Merger()
         self._so_far = rows.Tally()
         self._total = rows.Tally()
         self._samples: dict[str, str] = {}
@@ -92,6 +95,7 @@ class Master:
             )
             return EXIT_NOT_STARTED
         for kind, listener in (
+            (messages.LISTENING, self._on_listening),
             (messages.ARMED, self._on_armed),
             (messages.ROWS, self._on_rows),
             (messages.DONE, self._on_done),
@@ -115,7 +119,7 @@ class Master:
         assert self._runner is not None
         deadline = time.monotonic() + self._order.ready_deadline.total_seconds()
         while True:
-            ready = sorted(client.id for client in self._runner.clients.ready)
+            ready = sorted(client.id for client in self._runner.clients.ready if client.id in self._listening)
             if len(ready) >= self._order.workers:
                 now = time.monotonic()
                 chosen = ready[: self._order.workers]
@@ -143,7 +147,7 @@ class Master:
             "started",
             started_at=self._start_at,
             run_id=self._order.run_id,
-            workers=[member.id for member in self._members.values()],
+            workers=len(self._members),
         )
         return None
 
@@ -157,6 +161,9 @@ class Master:
                 member.lost = False
                 self._printer.line("worker-back", worker=member.id, second=self._second())
         return member
+
+    def _on_listening(self, msg: Any, **_: Any) -> None:
+        self._listening.add(msg.node_id)
 
     def _on_armed(self, msg: Any, **_: Any) -> None:
         member = self._heard(msg)
@@ -174,15 +181,8 @@ class Master:
         member.reports = data["sequence"]
         member.totals = {name: data[name] for name in _TOTALS}
         member.saw_cpu(data["cpu_percent"])
-        part = rows.unpack(data["rows"])
         self._samples = {**data["samples"], **self._samples}
-        for (second, scenario), tally in part.items():
-            member.received += tally.requests
-            self._total.merge(tally)
-            if scenario and second >= self._order.workload.warm_up.total_seconds():
-                self._so_far.merge(tally)
-            self._answered[second] = self._answered.get(second, 0) + tally.counts.get(rows.ANSWERED, 0)
-        rows.merge_into(self._pending, part)
+        self._merger.add(member.id, data["rows"])
 
     def _on_done(self, msg: Any, **_: Any) -> None:
         member = self._heard(msg)
@@ -256,9 +256,20 @@ class Master:
         )
 
     def _flush(self) -> None:
-        """Print the rows that have come in."""
-        pending, self._pending = self._pending, {}
-        self._printer.rows(rows.to_rows(pending))
+        """Merge what has come in, and print it."""
+        merged = self._merger.merge()
+        for worker, ended in merged.ended.items():
+            self._members[worker].received += ended
+        for worker, problem in merged.unreadable.items():
+            self._printer.line("worker-failed", worker=worker, reason=f"a report of its cannot be read: {problem}")
+            self._members[worker].failure = problem
+        warm_up_s = self._order.workload.warm_up.total_seconds()
+        for (second, scenario), tally in merged.tallies.items():
+            self._total.merge(tally)
+            if scenario and second >= warm_up_s:
+                self._so_far.merge(tally)
+            self._answered[second] = self._answered.get(second, 0) + tally.counts.get(rows.ANSWERED, 0)
+        self._printer.rows(rows.to_rows(merged.tallies))
 
     # --- end ----------------------------------------------------------------------------------------------------------
 
@@ -281,8 +292,8 @@ class Master:
             outcomes=self._total.outcomes(),
             workers_expected=self._order.workers,
             workers_seen=len(self._members),
-            workers_lost=lost,
-            workers_failed=failed,
+            workers_lost=_few(lost),
+            workers_failed=_few(failed),
             ran_out=cut_short,
             offered=self._sum("offered"),
             sent=self._sum("sent"),
@@ -317,6 +328,12 @@ class Master:
 
 
 _TOTALS = ("offered", "sent", "recorded", "dropped", "in_flight", "in_flight_max", "reconnects")
+
+
+def _few(names: list[str]) -> list[str]:
+    """Return names so that a line of the log can hold them."""
+    more = len(names) - _MOST_NAMES
+    return names if more <= 0 else [*names[:_MOST_NAMES], f"and {more} more"]
 
 
 def _percentile(histogram: Histogram, percentile: float) -> float | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+LISTENING: Final = "readiness-listening"
+"""Worker: whatever is sent to me from now on is heard. Said again and again until ``GO``."""
 GO: Final = "readiness-go"
 """Master to a worker: its index, and when to start."""
 ARMED: Final = "readiness-armed"

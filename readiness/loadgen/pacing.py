@@ -1,20 +1,43 @@
-"""Waiting for an instant more exactly than the event loop's own timers do."""
+"""Doing something at given instants more exactly, and with less effort, than the event loop's own timers do."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import gevent
 import gevent.hub
 
+Step = Callable[[], float | None]
+
 _CLOCK_MONOTONIC = 1
 _ABSOLUTE = 1
 _NONBLOCK_CLOEXEC = os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0)
+
+
+def pace(step: Step) -> None:
+    """Call *step* again and again, each time at the instant that it asked for, until it asks for none.
+
+    On Linux a kernel timer wakes the event loop, to some ten microseconds, and the loop calls *step* itself; libev's
+    own timers, which are used elsewhere, are good to about a millisecond.
+
+    Args:
+        step: Must not wait for anything. Returns an instant of ``time.monotonic``, past ones mean at once (but answers
+            are read before), or None = never again. What it raises ends the calls and is raised here.
+    """
+    descriptor = _make_timer()
+    if descriptor is None:
+        while (instant := step()) is not None:
+            gevent.sleep(max(0.0, instant - time.monotonic()))
+        return
+    try:
+        _Timer(descriptor, step).run()
+    finally:
+        os.close(descriptor)
 
 
 class _TimerSpec(ctypes.Structure):
@@ -28,45 +51,58 @@ class _TimerSpec(ctypes.Structure):
     )
 
 
-@contextmanager
-def pacer() -> Iterator[Callable[[float], None]]:
-    """Give a function that waits until an instant of ``time.monotonic``.
+class _Timer:
+    """A kernel timer whose end the event loop reports, as it reports what came over a connection."""
 
-    On Linux a kernel timer wakes the event loop, to some ten microseconds; libev's own timers, which are used
-    elsewhere, are good to about a millisecond.
-    """
-    descriptor = _make_timer()
-    if descriptor is None:
-        yield _sleep_until
-        return
-    watcher = gevent.hub.get_hub().loop.io(descriptor, 1)
-    libc = ctypes.CDLL(None, use_errno=True)
-    spec = _TimerSpec()
+    def __init__(self, descriptor: int, step: Step) -> None:
+        self._step = step
+        self._spec = _TimerSpec()
+        self._set = ctypes.CDLL(None, use_errno=True).timerfd_settime
+        self._set.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+        self._arguments = (descriptor, _ABSOLUTE, ctypes.addressof(self._spec), None)
+        self._watcher = gevent.hub.get_hub().loop.io(descriptor, 1)
+        self._waiting: gevent.Greenlet | None = None
+        self._error: BaseException | None = None
 
-    def wait_until(instant: float) -> None:
+    def run(self) -> None:
+        """Call the step until it asks for no more."""
+        self._waiting = gevent.getcurrent()
+        self._watcher.start(self._on_time)
+        try:
+            self._wake_at(time.monotonic())
+            gevent.get_hub().switch()
+        finally:
+            self._watcher.stop()
+            self._watcher.close()
+        if self._error is not None:
+            raise self._error
+
+    def _on_time(self) -> None:
+        """Take the step that is due. The event loop calls, and would swallow an exception."""
+        try:
+            instant = self._step()
+            if instant is not None:
+                self._wake_at(instant)
+                return
+        except BaseException as error:  # noqa: BLE001 - raised where the caller waits
+            self._error = error
+        self._watcher.stop()
+        assert self._waiting is not None
+        gevent.get_hub().loop.run_callback(self._waiting.switch)
+
+    def _wake_at(self, instant: float) -> None:
+        """Set the timer; that also takes its last end back, so that nobody has to read it."""
         whole = int(instant)
-        spec.value_s, spec.value_ns = whole, int((instant - whole) * 1e9)
-        if libc.timerfd_settime(descriptor, _ABSOLUTE, ctypes.byref(spec), None) != 0:
+        self._spec.value_s, self._spec.value_ns = whole, int((instant - whole) * 1e9)
+        if self._set(*self._arguments) != 0:
             raise OSError(ctypes.get_errno(), "timerfd_settime failed")
-        gevent.hub.get_hub().wait(watcher)
-        os.read(descriptor, 8)
-
-    try:
-        yield wait_until
-    finally:
-        watcher.stop()
-        watcher.close()
-        os.close(descriptor)
 
 
 def _make_timer() -> int | None:
     """Return the descriptor of a kernel timer, or None where there are none."""
     if not sys.platform.startswith("linux"):
         return None
-    libc = ctypes.CDLL(None, use_errno=True)
-    descriptor: int = libc.timerfd_create(_CLOCK_MONOTONIC, _NONBLOCK_CLOEXEC)
-    return descriptor if descriptor >= 0 else None
-
-
-def _sleep_until(instant: float) -> None:
-    gevent.sleep(max(0.0, instant - time.monotonic()))
+    with contextlib.suppress(AttributeError):
+        descriptor: int = ctypes.CDLL(None, use_errno=True).timerfd_create(_CLOCK_MONOTONIC, _NONBLOCK_CLOEXEC)
+        return descriptor if descriptor >= 0 else None
+    return None

@@ -84,6 +84,17 @@ class Tally:
         for name, number in other.counts.items():
             self.count(name, number)
 
+    def add(self, row: Row) -> None:
+        """Add all that a row has.
+
+        Raises:
+            EvidenceError: a histogram cannot be read.
+        """
+        for series, text in row.histograms.items():
+            self.histogram(series).merge(Histogram.decode(text))
+        for name, number in row.counts.items():
+            self.count(name, number)
+
     def histogram(self, series: str) -> Histogram:
         """Return the histogram of a series, made on first use."""
         return self.histograms.setdefault(series, Histogram())
@@ -136,34 +147,6 @@ def tally_of(tallies: Tallies, second: int, scenario: str) -> Tally:
     return tally
 
 
-def pack(tallies: Tallies) -> list[object]:
-    """Return tallies as plain lists, for a worker's message: quick to make, for its requests cannot wait."""
-    return [
-        [
-            second,
-            scenario,
-            {
-                series: [list(histogram.counts), list(histogram.counts.values())]
-                for series, histogram in t.histograms.items()
-            },
-            t.counts,
-        ]
-        for (second, scenario), t in tallies.items()
-    ]
-
-
-def unpack(packed: Iterable[tuple[int, str, Mapping[str, tuple[list[int], list[int]]], Mapping[str, int]]]) -> Tallies:
-    """Return the tallies that ``pack`` made lists of."""
-    tallies: Tallies = {}
-    for second, scenario, histograms, counts in packed:
-        tally = tally_of(tallies, second, scenario)
-        for series, (buckets, numbers) in histograms.items():
-            tally.histogram(series).add_buckets(zip(buckets, numbers, strict=True))
-        for name, number in counts.items():
-            tally.count(name, number)
-    return tallies
-
-
 def merge_into(whole: Tallies, part: Tallies) -> None:
     """Add all of *part* to *whole*."""
     for (second, scenario), tally in part.items():
@@ -191,20 +174,32 @@ def from_rows(rows: Iterable[Row]) -> Tallies:
     """
     tallies: Tallies = {}
     for row in rows:
-        tally = tally_of(tallies, row.second, row.scenario)
-        for series, text in row.histograms.items():
-            tally.histogram(series).merge(Histogram.decode(text))
-        for name, number in row.counts.items():
-            tally.count(name, number)
+        tally_of(tallies, row.second, row.scenario).add(row)
     return tallies
 
 
-def by_scenario(tallies: Tallies, seconds: range) -> dict[str, Tally]:
-    """Return one tally per scenario over the given seconds."""
+def joined(pieces: Iterable[Row]) -> tuple[Row, ...]:
+    """Return one row for each second and scenario, in order; a row that comes in one piece stays as it is.
+
+    Raises:
+        EvidenceError: a histogram cannot be read.
+    """
+    found: dict[tuple[int, str], list[Row]] = {}
+    for piece in pieces:
+        found.setdefault((piece.second, piece.scenario), []).append(piece)
+    return tuple(same[0] if len(same) == 1 else to_rows(from_rows(same))[0] for _, same in sorted(found.items()))
+
+
+def by_scenario(rows: Iterable[Row], seconds: range) -> dict[str, Tally]:
+    """Return one tally per scenario over the given seconds.
+
+    Raises:
+        EvidenceError: a histogram cannot be read.
+    """
     whole: dict[str, Tally] = {}
-    for (second, scenario), tally in tallies.items():
-        if second in seconds:
-            whole.setdefault(scenario, Tally()).merge(tally)
+    for row in rows:
+        if row.second in seconds:
+            whole.setdefault(row.scenario, Tally()).add(row)
     return whole
 
 

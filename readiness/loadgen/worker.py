@@ -18,7 +18,7 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from readiness.errors import ReadinessError
-from readiness.loadgen import messages, rows, template
+from readiness.loadgen import merging, messages, template
 from readiness.loadgen.driving import Driver
 from readiness.loadgen.order import Order
 from readiness.loadgen.recorder import Recorder
@@ -91,7 +91,9 @@ class Worker:
 
     def _wait_for_start(self) -> bool:
         """Wait until all workers are ready, for as long as the master is there."""
-        while not self._told.wait(0.25):
+        while not self._told.is_set():
+            self._send(messages.LISTENING, {})
+            self._told.wait(0.25)
             if self._stopping.is_set():
                 return False
             if self._silent_for() > self._order.silence.total_seconds():
@@ -185,7 +187,7 @@ class Worker:
             {
                 **self._totals(),
                 "sequence": self._sequence,
-                "rows": rows.pack(tallies),
+                "rows": merging.pack(tallies),
                 "samples": samples,
                 "cpu_percent": self._process.cpu_percent(),
             },

@@ -97,7 +97,7 @@ class Fleet:
         ramp_s = int(self.workload.ramp.total_seconds())
         seconds = range(ramp_s, ramp_s + int(self.workload.hold.total_seconds()))
         pieces = [piece for line in self.master.told() if line["type"] == "rows" for piece in line["rows"]]
-        found = rows.by_scenario(rows.from_rows(lines.row_of(piece) for piece in pieces), seconds)
+        found = rows.by_scenario(map(lines.row_of, pieces), seconds)
         return {name: tally for name, tally in found.items() if name != rows.EVERY}
 
 

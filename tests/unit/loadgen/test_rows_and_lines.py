@@ -6,7 +6,7 @@ import random
 import pytest
 
 from readiness.loadgen import lines, rows
-from readiness.loadgen.rows import Row, Tallies, Tally, from_rows, merge_into, pack, tally_of, to_rows, unpack
+from readiness.loadgen.rows import Row, Tallies, Tally, from_rows, tally_of, to_rows
 
 
 def tallies(seed: int, requests: int = 500, spread: float = 1.0) -> Tallies:
@@ -19,18 +19,6 @@ def tallies(seed: int, requests: int = 500, spread: float = 1.0) -> Tallies:
             rows.OUTCOME_SERIES + choose.choice([rows.OK, rows.OK, rows.STATUS]), int(choose.lognormvariate(9, spread))
         )
     return made
-
-
-def test_what_two_workers_report_in_pieces_equals_one_count_of_all() -> None:
-    pieces = [tallies(seed) for seed in range(6)]
-    whole: Tallies = {}
-    for piece in pieces:
-        merge_into(whole, unpack(json.loads(json.dumps(pack(piece)))))
-    again: Tallies = {}
-    for piece in reversed(pieces):
-        merge_into(again, piece)
-    assert to_rows(whole) == to_rows(again)
-    assert sum(tally.requests for tally in whole.values()) == 3000
 
 
 def test_rows_survive_lines_that_are_each_short_enough_for_a_log_driver() -> None:
