@@ -1,8 +1,8 @@
 """What an hour at 1,000 requests a second leaves in a bundle, and how long it takes to write, read and judge it.
 
 Usage: ``python -m benchmarks.bundle_size [--seconds 3600] [--rate 1000]``. No network.
-The rows are those of the language-model proxy: five scenarios, log-normal latencies, half of the answers from the cache,
-the others split into upstream and proxy. The artifact is made, read back and recomputed as by the gate and by `verify`.
+The rows are those of the language-model proxy: five scenarios, log-normal latencies, half of the answers cached, the
+others split into upstream and proxy. The artifact is made, read back and recomputed as by the gate and by ``verify``.
 The peer is the same hour as lines of JSON, one for each request, gzipped: k6's ``--out json``, without its tags.
 """
 

@@ -149,8 +149,8 @@ class _Request(Exchange):
         self._ended = False
         self._waiting: gevent.Greenlet | None = None
 
-    def answered(self, answer: Answer) -> None:
-        self._recorder.answered(self._scenario, self._due, self._sent, answer)
+    def answered(self, answer: Answer, received_at: float) -> None:
+        self._recorder.answered(self._scenario, self._due, self._sent, received_at, answer)
         self._end()
 
     def failed(self, outcome: str, message: str) -> None:

@@ -70,9 +70,8 @@ class Recorder:
         self._end(scenario, due, outcome, time.monotonic())
         self._sample(scenario, outcome, message)
 
-    def answered(self, scenario: PreparedScenario, due: float, sent: float, answer: Answer) -> None:
-        """Record a request that got an answer, expected or not."""
-        now = time.monotonic()
+    def answered(self, scenario: PreparedScenario, due: float, sent: float, now: float, answer: Answer) -> None:
+        """Record a request that got an answer, expected or not: due, sent and received at these instants."""
         status = answer.status
         wrong_status = status not in scenario.expect_status
         complaint = "" if wrong_status else scenario.complaint(answer)

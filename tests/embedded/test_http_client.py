@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -37,10 +38,12 @@ class Seen(Exchange):
     def __init__(self, method: str = "GET", raw: bytes = GET) -> None:
         super().__init__(method, raw)
         self.answers: list[Answer] = []
+        self.received_at = 0.0
         self.failures: list[tuple[str, str]] = []
 
-    def answered(self, answer: Answer) -> None:
+    def answered(self, answer: Answer, received_at: float) -> None:
         self.answers.append(answer)
+        self.received_at = received_at
 
     def failed(self, outcome: str, message: str) -> None:
         self.failures.append((outcome, message))
@@ -249,6 +252,28 @@ def test_large_answers_are_read_whole(serve: Any, target: Any) -> None:
     aim = target(serve(source))
     for request in (*sent(aim, Seen()), *sent(aim, Seen(), Seen())):
         assert request.answers[0].body == body
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux stamps what it receives")
+def test_an_answer_has_come_when_the_kernel_got_it_however_late_it_is_read(serve: Any, target: Any) -> None:
+    def answer_twice(client: Any) -> None:
+        for _ in range(3):
+            client.recv(65536)
+            client.sendall(OK)
+
+    aim = target(serve(answer_twice))
+    sent(aim, Seen())  # the system begins to stamp a little after it was asked to
+    gevent.sleep(0.1)
+    sent(aim, Seen())
+    request = Seen()
+    aim.send(request)
+    begun = time.monotonic()
+    while not request.ended:
+        gevent.sleep(0.001)
+        time.sleep(0.1)  # the process is busy with something else
+    assert request.answers, request.failures
+    assert begun <= request.received_at + 0.001 < begun + 0.3
+    assert time.monotonic() - request.received_at > 0.09
 
 
 def test_closing_tells_nobody_and_leaves_no_connection(serve: Any, target: Any) -> None:
