@@ -168,6 +168,7 @@ class Fleet:
             workload=load.workload,
             files=load.files,
             headers=headers,
+            secret_variables=tuple(self._plan.fleet.secrets),
             until_stopped=until_stopped,
             seed=zlib.crc32(self._clone.run_id.encode()),
             ready_deadline=wait,

@@ -28,6 +28,7 @@ class Order:
         workload: What is offered. Its hold bounds the drive even when nobody stops it.
         files: File of the workload, below its folder -> digest that the fleet's copy must have.
         headers: Headers that every request carries besides its scenario's.
+        secret_variables: Environment variables of the fleet whose values nothing printed may hold.
         until_stopped: Whether the drive is meant to end by being stopped; reaching the end of the hold is then a fault.
         seed: Of the arrivals and the choice of scenarios.
         ready_deadline: How long the master waits for all workers.
@@ -43,6 +44,7 @@ class Order:
     workload: Workload
     files: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
+    secret_variables: tuple[str, ...] = ()
     until_stopped: bool = False
     seed: int = 0
     ready_deadline: Duration = timedelta(minutes=3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 
 from readiness.loadgen import rows
 from readiness.loadgen.answers import Answer
@@ -85,7 +85,46 @@ class Recorder:
         if self._cache_header is not None:
             self._cache(tally, answer.header(self._cache_header), int((now - due) * 1e6))
         if self._splits:
-            self._parts(tally, answer, int((now - sent) * 1e6))
+            self._parts(tally, answer.header, int((now - sent) * 1e6))
+
+    def reported(
+        self,
+        scenario: str,
+        latency_s: float,
+        outcome: str,
+        *,
+        message: str,
+        status: int | None,
+        headers: Mapping[str, str],
+        elsewhere: bool,
+    ) -> None:
+        """Record a request of a locustfile, which is known of only now that it has ended."""
+        now = time.monotonic()
+        due = max(self._start, now - latency_s)
+        tally = rows.tally_of(self._tallies, int(due - self._start), scenario)
+        tally.count(rows.OFFERED)
+        self.offered += 1
+        self.sent += 1
+        self.recorded += 1
+        tally.time(rows.OUTCOME_SERIES + outcome, int(latency_s * 1e6))
+        if status is not None:
+            tally.count(f"{rows.STATUS_COUNT}{status}")
+        if elsewhere:
+            tally.count(rows.ELSEWHERE)
+        if outcome != rows.OK:
+            self._sample(scenario, outcome, message)
+            return
+        rows.tally_of(self._tallies, max(0, int(now - self._start)), scenario).count(rows.ANSWERED)
+        if self._cache_header is not None:
+            self._cache(tally, headers.get(self._cache_header), int(latency_s * 1e6))
+        if self._splits:
+            self._parts(tally, headers.get, int(latency_s * 1e6))
+
+    def user_error(self, message: str) -> None:
+        """Count an exception of a locustfile's user that belongs to no request."""
+        second = max(0, int(time.monotonic() - self._start))
+        rows.tally_of(self._tallies, second, rows.EVERY).count(rows.USER_ERRORS)
+        self._sample("(user)", rows.USER_ERRORS, message)
 
     def take(self) -> tuple[rows.Tallies, dict[str, str]]:
         """Return what was recorded since the last call, and the sample messages that are new."""
@@ -117,12 +156,12 @@ class Recorder:
             self._cache_outcomes.add(value)
         tally.time(rows.CACHE_SERIES + value, latency_us)
 
-    def _parts(self, tally: rows.Tally, answer: Answer, latency_us: int) -> None:
+    def _parts(self, tally: rows.Tally, header: Callable[[str], str | None], latency_us: int) -> None:
         """Split the latency into what the upstream took and what is left, if the service says when it called it."""
-        started = answer.header(self._workload.upstream_start_header)
+        started = header(self._workload.upstream_start_header)
         if started is None:
             return
-        stopped = answer.header(self._workload.upstream_stop_header)
+        stopped = header(self._workload.upstream_stop_header)
         if stopped is None:
             return
         try:

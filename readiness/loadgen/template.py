@@ -164,9 +164,9 @@ def _join_literals(parts: list[str | Fill]) -> list[str | Fill]:
     return joined or [""]
 
 
-def secrets_of(workload: Workload, headers: Mapping[str, str]) -> frozenset[str]:
+def secrets_of(workload: Workload, headers: Mapping[str, str], variables: Collection[str] = ()) -> frozenset[str]:
     """Return the texts that nothing printed may hold: values of the environment, and of credentials in headers."""
-    found = {os.environ[name] for name in environment_names(workload) if name in os.environ}
+    found = {os.environ[name] for name in {*environment_names(workload), *variables} if name in os.environ}
     carried = [*headers.items(), *(item for scenario in workload.scenarios for item in scenario.headers.items())]
     for name, value in carried:
         if re.search(r"auth|token|key|cookie|secret", name, re.IGNORECASE) and not placeholders(value):

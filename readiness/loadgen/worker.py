@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import resource
 import signal
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +20,12 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from readiness.errors import ReadinessError
-from readiness.loadgen import merging, messages, template
+from readiness.loadgen import locust_users, merging, messages, template
 from readiness.loadgen.driving import Driver
+from readiness.loadgen.locust_users import LocustDriver, Locustfile
 from readiness.loadgen.order import Order
 from readiness.loadgen.recorder import Recorder
+from readiness.model import LocustfileArrivals
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -44,13 +48,15 @@ class Worker:
 
     def __init__(self, order: Order) -> None:
         self._order = order
-        self._secrets = template.secrets_of(order.workload, order.headers)
+        self._secrets = template.secrets_of(order.workload, order.headers, order.secret_variables)
+        _redact_log(self._secrets)
         self._recorder = Recorder(order.workload, self._secrets)
         self._start: _Start | None = None
         self._told = Event()
         self._bye = Event()
         self._stopping = Event()
-        self._driver: Driver | None = None
+        self._driver: Driver | LocustDriver | None = None
+        self._locustfile = self._load()
         self._runner: WorkerRunner | None = None
         self._process = psutil.Process()
         self._sequence = 0
@@ -71,6 +77,16 @@ class Worker:
         finally:
             watch.kill(block=False)
             self._disconnect()
+
+    def _load(self) -> Locustfile | ReadinessError | None:
+        """Load the locustfile, if there is one to run; why it cannot be is told where the others hear it."""
+        arrivals = self._order.workload.arrivals
+        if not isinstance(arrivals, LocustfileArrivals):
+            return None
+        try:
+            return locust_users.load(arrivals)
+        except ReadinessError as error:
+            return error
 
     # --- the master ---------------------------------------------------------------------------------------------------
 
@@ -147,7 +163,7 @@ class Worker:
         assert self._start is not None
         failure: str | None = None
         try:
-            driver = self._driver = Driver(self._order, self._start.index, self._recorder)
+            driver = self._driver = self._make_driver(self._start.index)
             if self._stopping.is_set():
                 driver.stop()
             self._process.cpu_percent()
@@ -169,6 +185,13 @@ class Worker:
             _complain("The master did not confirm that it has everything.")
             return EXIT_NO_MASTER
         return EXIT_DONE if failure is None else EXIT_FAILED
+
+    def _make_driver(self, index: int) -> Driver | LocustDriver:
+        if isinstance(self._locustfile, ReadinessError):
+            raise self._locustfile
+        if self._locustfile is not None:
+            return LocustDriver(self._order, index, self._recorder, self._locustfile)
+        return Driver(self._order, index, self._recorder)
 
     def _report_every_second(self) -> None:
         """Report at the same moments on all workers: shortly after each full second of the drive."""
@@ -204,6 +227,24 @@ class Worker:
             "in_flight_max": recorder.in_flight_max,
             "reconnects": 0 if self._driver is None else self._driver.reconnects,
         }
+
+
+class _Redacted(logging.Formatter):
+    """Writes a log record, traceback included, without secrets."""
+
+    def __init__(self, secrets: Collection[str]) -> None:
+        super().__init__("%(name)s: %(message)s")
+        self._secrets = secrets
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, or the lines."""
+        return template.redact(super().format(record), self._secrets)
+
+
+def _redact_log(secrets: Collection[str]) -> None:
+    """Let nothing that Locust, or a locustfile, logs give a secret away."""
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_Redacted(secrets))
 
 
 class _MasterGoneError(BaseException):
