@@ -47,6 +47,8 @@ def write_plan(folder: Path, change: Callable[[dict], None] = lambda plan: None)
     plan["workload"]["hold"] = "12s"
     for objective in (each for each in plan["objectives"] if each["kind"] != "unhealthy-hosts"):
         objective["min_samples"] = 50
+        if objective.get("part") == "proxy":
+            objective["percentile"] = 95  # so short a hold has too few uncached answers to bound a p99
     del plan["database"], plan["cache"]
     plan["service"]["secrets"] = {"MANAGEMENT_TOKEN": "generate"}
     change(plan)

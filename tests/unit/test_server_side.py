@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from readiness import server_side
 from readiness.contract import Output
@@ -55,12 +55,13 @@ def test_sides_that_agree_leave_no_gap_and_the_balancers_figures_are_told() -> N
     assert gaps == ()
     assert {each.name: each.value for each in measurements} == {
         "server/requests": 9_995,
-        "server/5xx-targets": 90,
+        "server/5xx-target": 90,
         "server/5xx-balancer": 10,
-        "server/target-response-time-p50 (worst minute)": 29.0,
-        "server/target-response-time-p95 (worst minute)": 61.0,
-        "server/target-response-time-p99 (worst minute)": 95.0,
+        "server/target-response-time-p50": 29.0,
+        "server/target-response-time-p95": 61.0,
+        "server/target-response-time-p99": 95.0,
     }
+    assert {each.unit for each in measurements if "time" in each.name} == {"ms (worst minute)"}
     assert all(each.samples == 9_995 for each in measurements)
 
 
@@ -71,11 +72,33 @@ def test_no_figures_are_a_gap_and_not_agreement() -> None:
     assert reconcile(CLIENTS, nothing, Tolerances())[1] == ()
 
 
-@pytest.mark.parametrize(("requests", "differs"), [(9_879, True), (9_881, False), (10_100, False), (10_101, True)])
+@pytest.mark.parametrize(
+    ("requests", "differs"), [(9_889, True), (9_890, False), (9_990, False), (10_100, False), (10_101, True)]
+)
 def test_requests_lie_between_what_was_answered_and_what_was_sent(requests: int, differs: bool) -> None:
-    found = why(server=replace(SERVER, requests=requests, balancer_5xx=10, target_5xx=90))
+    found = why(server=replace(SERVER, requests=requests))
     assert bool(found) is differs
     assert all("clients sent 10000 and got 9990 answers" in each for each in found)
+
+
+def test_requests_that_clients_sent_once_more_may_be_counted_twice() -> None:
+    assert len(why(server=replace(SERVER, requests=10_150))) == 1
+    assert why(replace(CLIENTS, repeated=50), replace(SERVER, requests=10_150)) == []
+
+
+def test_a_502_of_a_counted_request_does_not_stand_in_for_a_missing_one() -> None:
+    failing = replace(CLIENTS, status_5xx=5_000)
+    half = replace(SERVER, requests=5_000, target_5xx=0, balancer_5xx=5_000)
+    assert [each.partition(",")[0] for each in why(failing, half)] == ["it counted 5000 requests"]
+
+
+def test_a_503_without_a_target_is_a_request_all_the_same() -> None:
+    failing = replace(CLIENTS, status_5xx=5_000)
+    assert why(failing, replace(SERVER, requests=5_000, target_5xx=0, balancer_5xx=5_000, unrouted=5_000)) == []
+    nobody = ServerSide(start=START, end=START, balancer_5xx=10_000, unrouted=10_000, response_time_ms={})
+    gaps, measurements = reconcile(replace(CLIENTS, status_5xx=9_990), nobody, Tolerances())
+    assert gaps == ()
+    assert {each.samples for each in measurements} == {10_000}
 
 
 def test_a_small_load_is_held_to_the_slack() -> None:
@@ -86,39 +109,57 @@ def test_a_small_load_is_held_to_the_slack() -> None:
     assert len(why(small, replace(quiet, requests=105), count_slack=2)) == 1
 
 
-@pytest.mark.parametrize(("failed", "differs"), [(0, False), (209, False), (211, True)])
-def test_failures_that_clients_did_not_see_are_a_gap(failed: int, differs: bool) -> None:
-    assert bool(why(server=replace(SERVER, target_5xx=failed, balancer_5xx=0))) is differs
+@pytest.mark.parametrize(
+    ("failed", "differs"), [(0, True), (79, True), (80, False), (100, False), (130, False), (131, True)]
+)
+def test_failures_that_only_one_side_saw_are_a_gap(failed: int, differs: bool) -> None:
+    """Ten requests went unanswered; what became of them, clients can't say."""
+    found = why(server=replace(SERVER, target_5xx=failed, balancer_5xx=0))
+    assert bool(found) is differs
+    assert all(f"it counted {failed} answers with 5xx" in each and "clients counted 100," in each for each in found)
 
 
-def test_failures_that_only_clients_saw_are_a_gap() -> None:
-    assert why(replace(CLIENTS, status_5xx=500)) == ["it counted 100 answers with 5xx, clients 500"]
+def test_as_many_failures_as_an_objective_allows_do_not_hide_in_the_tolerance() -> None:
+    clean = replace(CLIENTS, sent=10_000, answered=10_000, status_5xx=0)
+    assert len(why(clean, replace(SERVER, requests=10_000, target_5xx=100, balancer_5xx=0))) == 1
 
 
 def test_answers_of_unknown_status_may_be_failures() -> None:
     assert why(replace(CLIENTS, status_5xx=0, status_unknown=9_990), replace(SERVER, target_5xx=4000)) == []
 
 
-@pytest.mark.parametrize("waited", [500.0, 5_000.0])
-def test_clients_that_waited_far_longer_than_targets_took_are_a_gap(waited: float) -> None:
-    (found,) = why(replace(CLIENTS, latency_ms={"p50": 30.0, "p95": waited}))
-    assert f"clients waited {waited:.1f} ms at p95" in found
-
-
 def test_clients_that_claim_to_have_waited_less_than_targets_took_are_a_gap() -> None:
     slow = replace(SERVER, response_time_ms={"p50": (400.0, 410.0), "p95": (900.0, 910.0)})
-    assert len(why(server=slow)) == 2
+    assert [each.partition(" ms at ")[0] for each in why(server=slow)] == [
+        "targets took 400.0 to 410.0",
+        "targets took 900.0 to 910.0",
+    ]
 
 
-def test_the_minutes_of_the_balancer_bound_what_the_whole_drive_may_show() -> None:
+def test_a_percentile_that_omits_a_stall_is_a_gap() -> None:
+    """A closed workload's p95 against a server that stalls: 7 ms, where the balancer saw 260."""
+    stalled = replace(SERVER, response_time_ms={"p50": (5.0,), "p95": (260.0,)})
+    assert len(why(replace(CLIENTS, latency_ms={"p50": 6.0, "p95": 7.0}), stalled)) == 1
+    assert why(replace(CLIENTS, latency_ms={"p50": 6.0, "p95": 288.0}), stalled) == []
+
+
+def test_targets_may_seem_faster_for_their_time_ends_with_the_headers_and_begins_after_the_queue() -> None:
+    assert why(replace(CLIENTS, latency_ms={"p50": 2_000.0, "p95": 9_000.0})) == []
+
+
+def test_one_minute_of_a_busy_drive_may_be_slower_than_the_whole() -> None:
     varied = replace(SERVER, response_time_ms={"p50": (10.0, 800.0), "p95": (20.0, 2_000.0)})
     assert why(replace(CLIENTS, latency_ms={"p50": 400.0, "p95": 1_500.0}), varied) == []
 
 
-def test_missing_response_times_are_a_gap_if_clients_waited_for_answers() -> None:
+def test_missing_response_times_of_requests_that_were_counted_are_a_gap() -> None:
     silent = replace(SERVER, response_time_ms={})
-    assert len(why(server=silent)) == 2
-    assert why(replace(CLIENTS, latency_ms={}), silent) == []
+    assert why(server=silent) == [f"it tells no response time at p{rank} of 9995 requests" for rank in (50, 95)]
+
+
+def test_targets_that_never_answered_have_no_response_time() -> None:
+    dead = replace(SERVER, target_5xx=0, balancer_5xx=9_995, response_time_ms={})
+    assert why(replace(CLIENTS, status_5xx=9_990), dead) == []
 
 
 # --- the clients ------------------------------------------------------------------------------------------------------
@@ -184,11 +225,16 @@ def test_the_clients_side_is_the_whole_drive_warm_up_included() -> None:
 
 
 class CloudWatch:
-    """Answers with the next of its figures each time, the last one for ever; two pages each."""
+    """Answers with the next of its figures each time, the last one for ever; two pages each.
+
+    Attributes:
+        said: Metric -> status of its answer, if it is not complete.
+    """
 
     def __init__(self, *counts: int) -> None:
         self.counts = list(counts)
         self.asked: list[dict[str, Any]] = []
+        self.said: dict[str, str] = {}
         self.error: Exception | None = None
 
     def get_paginator(self, operation: str) -> CloudWatch:
@@ -200,15 +246,18 @@ class CloudWatch:
             raise self.error
         self.asked.append(request)
         count = self.counts.pop(0) if len(self.counts) > 1 else self.counts[0]
-        for part in (count // 2, count - count // 2):
-            yield {"MetricDataResults": list(self._page(request["MetricDataQueries"], part))}
+        for part, status in ((count // 2, "PartialData"), (count - count // 2, "Complete")):
+            yield {"MetricDataResults": list(self._page(request["MetricDataQueries"], part, status))}
 
-    @staticmethod
-    def _page(queries: Sequence[dict[str, Any]], count: int) -> Iterator[dict[str, Any]]:
+    def _page(self, queries: Sequence[dict[str, Any]], count: int, status: str) -> Iterator[dict[str, Any]]:
         for query in queries:
             metric, stat = query["MetricStat"]["Metric"]["MetricName"], query["MetricStat"]["Stat"]
             value = {"RequestCount": float(count), "TargetResponseTime": 0.0251}.get(metric)
-            yield {"Id": query["Id"], "Values": [value] if value and (stat != "p99") else []}
+            yield {
+                "Id": query["Id"],
+                "Values": [value] if value and (stat != "p99") else [],
+                "StatusCode": self.said.get(metric, status),
+            }
 
 
 class Clock:
@@ -242,12 +291,37 @@ def test_the_window_is_of_whole_minutes_and_every_page_counts() -> None:
     (query, *_) = cloudwatch.asked[0]["MetricDataQueries"]
     assert query["MetricStat"]["Metric"]["Dimensions"] == [{"Name": "LoadBalancer", "Value": "app/lb/0123"}]
     assert (cloudwatch.asked[0]["StartTime"], cloudwatch.asked[0]["EndTime"]) == (seen.start, seen.end)
+    assert seen.read_at is not None
+
+
+def test_requests_at_the_edge_of_a_minute_are_looked_for_in_the_next_one_too() -> None:
+    cloudwatch, clock = CloudWatch(1), Clock()
+    edge = START.replace(second=2), START.replace(second=58)
+    seen = observe({"cloudwatch": cloudwatch}.__getitem__, CLONE, *edge, CLIENTS, clock=clock, sleep=clock.sleep)
+    assert (seen.start, seen.end) == (START.replace(minute=59, hour=11, second=0), START.replace(minute=2, second=0))
+
+
+def test_a_drive_whose_end_nobody_told_is_looked_for_up_to_now() -> None:
+    cloudwatch, clock = CloudWatch(1), Clock()
+    seen = observe({"cloudwatch": cloudwatch}.__getitem__, CLONE, START, None, CLIENTS, clock=clock, sleep=clock.sleep)
+    assert seen.read_at is not None
+    assert timedelta(0) < seen.end - seen.read_at <= timedelta(seconds=66)
 
 
 def test_figures_are_read_until_they_hold_every_answer_and_stand_still() -> None:
     clock = Clock()
     assert observed(CloudWatch(0, 0, 0, 60, 60, 100, 104, 104, 500), clock).requests == 104
     assert clock.now < server_side.WITHIN.total_seconds()
+
+
+def test_nearly_all_that_stand_still_for_a_minute_are_all_that_will_come() -> None:
+    clock = Clock()
+    assert observed(CloudWatch(0, 0, 995), clock, answered=1_000).requests == 995
+    assert 60 <= clock.now < 90
+
+
+def test_nearly_all_are_not_taken_while_more_may_come() -> None:
+    assert observed(CloudWatch(995, 995, 995, 1_000), Clock(), answered=1_000).requests == 1_000
 
 
 def test_figures_that_never_come_are_not_waited_for_for_ever() -> None:
@@ -268,6 +342,35 @@ def test_a_refusal_of_cloudwatch_is_told_and_no_exception() -> None:
     seen = observed(cloudwatch, Clock())
     assert "CloudWatch refused them" in seen.problem
     assert why(server=seen)
+
+
+@pytest.mark.parametrize("status", ["InternalError", "Forbidden", "PartialData"])
+def test_a_count_that_was_not_answered_completely_is_a_problem_and_not_zero(status: str) -> None:
+    cloudwatch, clock = CloudWatch(100), Clock()
+    cloudwatch.said["HTTPCode_Target_5XX_Count"] = status
+    seen = observed(cloudwatch, clock)
+    assert seen.problem == f"CloudWatch did not answer completely: target_5xx ({status})"
+    assert why(server=seen) == [seen.problem]
+    assert clock.now >= server_side.WITHIN.total_seconds()  # it may pass, so it was asked again
+
+
+def test_an_answer_that_became_complete_is_taken() -> None:
+    cloudwatch, clock = CloudWatch(100), Clock()
+    cloudwatch.said["RequestCount"] = "InternalError"
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        cloudwatch.said.clear()
+
+    client = replace(CLIENTS, answered=100)
+    seen = observe({"cloudwatch": cloudwatch}.__getitem__, CLONE, START, START, client, clock=clock, sleep=sleep)
+    assert (seen.requests, seen.problem) == (100, "")
+
+
+def test_a_network_that_fails_is_told_and_no_exception() -> None:
+    cloudwatch = CloudWatch(1)
+    cloudwatch.error = EndpointConnectionError(endpoint_url="https://cloudwatch")
+    assert "Could not connect" in observed(cloudwatch, Clock()).problem
 
 
 def test_a_stack_without_a_load_balancer_is_told() -> None:
