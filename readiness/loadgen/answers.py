@@ -114,7 +114,8 @@ class AnswerReader:
         lengths = _LENGTH.findall(lowered)
         if len(lengths) != 1 or lowered.count(b"\ncontent-length:") != 1 or b"\ntransfer-encoding:" in lowered:
             return False
-        if b"\nconnection:" in lowered and b"\nconnection: keep-alive\r" not in lowered:
+        says_how_it_ends = lowered.count(b"\nconnection:")
+        if says_how_it_ends and (says_how_it_ends > 1 or b"\nconnection: keep-alive\r" not in lowered):
             return False
         if self._method == "HEAD" or int(head[1]) in _WITHOUT_BODY:
             return False

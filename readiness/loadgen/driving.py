@@ -102,7 +102,7 @@ class Driver:
                 if sending:
                     send(_Request(scenario, due, recorder))
                 due = next(due_times, None)
-            return 0.0 if due is None else due
+            return due
 
         pace(send_what_is_due)
 

@@ -192,8 +192,12 @@ class Target:
             self._idle.append(connection)
         else:
             connection.close()
+        received_at = connection.received_at()
+        if received_at > exchange.deadline:  # the watch has not come round yet
+            self._fail(exchange, TIMEOUT, f"no answer within {self._timeout_s:g} s")
+            return
         del self._under_way[exchange]
-        exchange.answered(answer, connection.received_at())
+        exchange.answered(answer, received_at)
 
     def _broke(self, connection: _Connection, exchange: Exchange, error: OSError) -> None:
         """End an exchange whose connection is gone, or begin it once more if keeping the connection was to blame."""
@@ -218,10 +222,13 @@ class Target:
         while True:
             gevent.sleep(_LOOK_FOR_TIMEOUTS_EVERY_S)
             now = time.monotonic()
-            while self._under_way and (oldest := next(iter(self._under_way))).deadline <= now:
-                waited = "connection" if oldest._connection is None else "answer"
-                self._let_go(oldest)
-                self._fail(oldest, TIMEOUT, f"no {waited} within {self._timeout_s:g} s")
+            try:
+                while self._under_way and (oldest := next(iter(self._under_way))).deadline <= now:
+                    waited = "connection" if oldest._connection is None else "answer"
+                    self._let_go(oldest)
+                    self._fail(oldest, TIMEOUT, f"no {waited} within {self._timeout_s:g} s")
+            except Exception as error:  # noqa: BLE001 - a fault of ours; without this watch nothing would time out
+                self._fault(error)
 
     @staticmethod
     def _let_go(exchange: Exchange) -> None:
@@ -235,12 +242,15 @@ class Target:
     def _connect(self, exchange: Exchange) -> None:
         """Make a connection, cooperatively, and send the request over it."""
         try:
+            self._send_over_new_connection(exchange)
+        except Exception as error:  # noqa: BLE001 - a fault of ours; nobody waits for this greenlet
+            self._fault(error)
+
+    def _send_over_new_connection(self, exchange: Exchange) -> None:
+        try:
             connection = self._open()
         except OSError as error:
             self._fail(exchange, CONNECT, f"{type(error).__name__}: {error}")
-            return
-        except Exception as error:  # noqa: BLE001 - a fault of ours; nobody waits for this greenlet
-            self._fault(error)
             return
         if exchange not in self._under_way:  # too late by a moment: it was told so
             connection.close()
@@ -362,11 +372,12 @@ class _Connection:
 
     def received_at(self) -> float:
         """Return when the kernel got what was received last, of ``time.monotonic``; now, if it does not say."""
-        now = time.monotonic()
+        wall = time.time()
+        now = time.monotonic()  # in this order: held up between the two, it errs to a later instant, never an earlier
         if len(self._stamp) != _STAMP.size:
             return now
         seconds, nanoseconds = _STAMP.unpack(self._stamp)
-        at = seconds + nanoseconds / 1e9 - time.time() + now
+        at = seconds + nanoseconds / 1e9 - wall + now
         # A clock that was set meanwhile must not make an answer come before its request, or after now.
         return at if self.sent_at <= at <= now else now
 

@@ -15,6 +15,7 @@ import gevent.hub
 Step = Callable[[], float | None]
 
 _CLOCK_MONOTONIC = 1
+_EARLIEST_S = 1e-6
 _ABSOLUTE = 1
 _NONBLOCK_CLOEXEC = os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0)
 
@@ -92,6 +93,7 @@ class _Timer:
 
     def _wake_at(self, instant: float) -> None:
         """Set the timer; that also takes its last end back, so that nobody has to read it."""
+        instant = max(instant, _EARLIEST_S)  # to the kernel, zero is no instant that has passed but "never"
         whole = int(instant)
         self._spec.value_s, self._spec.value_ns = whole, int((instant - whole) * 1e9)
         if self._set(*self._arguments) != 0:

@@ -15,7 +15,9 @@ from readiness.loadgen.template import Fill, Text, compile_text, placeholders, u
 from readiness.model import Scenario, Workload
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_NOT_IN_PATH = re.compile(r"[^\x21-\x7e]")
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
+_OWN_HEADERS = frozenset({"content-length", "transfer-encoding"})
 
 
 class PreparedScenario:
@@ -34,6 +36,8 @@ class PreparedScenario:
         choose: random.Random,
         unique: Fill,
     ) -> None:
+        if scenario.body_file is not None:
+            raise ReadinessError(f"Scenario {scenario.name!r}: its body file {scenario.body_file} was not read.")
         self.name = scenario.name
         self.method = scenario.method
         self.expect_status = frozenset(scenario.expect_status)
@@ -42,13 +46,17 @@ class PreparedScenario:
         self._unique_ratio = scenario.unique_ratio
         self._is_fresh = False
         fresh = (lambda: self._is_fresh) if scenario.unique_ratio else None
-        texts = {"Host": host, "User-Agent": "readiness-loadgen", **scenario.headers, **extra}
+        texts = _headers(scenario, {"Host": host, "User-Agent": "readiness-loadgen"}, extra)
         _check_headers(scenario, texts, choose, unique)
         lines = "".join(f"\r\n{name}: {text}" for name, text in texts.items())
         if workload.request_start_header is not None:
             lines += f"\r\n{workload.request_start_header}: "
         self._stamps_start = workload.request_start_header is not None
         path = compile_text(scenario.path, scenario, choose, unique, in_path=True, fresh=fresh)
+        if found := _NOT_IN_PATH.search(path()):
+            raise ReadinessError(
+                f"Scenario {scenario.name!r}: {found[0]!r} may not stand in a path.", hint="Percent-encode it."
+            )
         headers = compile_text(lines, scenario, choose, unique, fresh=fresh)
         self._beginning = _joined(f"{self.method} ", path, " HTTP/1.1", headers)
         self._body = compile_text(scenario.body or "", scenario, choose, unique, fresh=fresh)
@@ -72,6 +80,19 @@ class PreparedScenario:
             if said := complaint(answer):
                 return said
         return ""
+
+
+def _headers(scenario: Scenario, defaults: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
+    """Return the texts of all headers; of one name in any case, the last counts."""
+    named: dict[str, tuple[str, str]] = {}
+    for headers in (defaults, scenario.headers, extra):
+        named.update((name.lower(), (name, text)) for name, text in headers.items())
+    if own := _OWN_HEADERS & named.keys():
+        raise ReadinessError(
+            f"Scenario {scenario.name!r}: header {min(own)!r} is the generator's to set.",
+            hint="Leave it out: the body says how long it is.",
+        )
+    return dict(named.values())
 
 
 def _joined(before: str, path: Text, between: str, headers: Text) -> Fill:

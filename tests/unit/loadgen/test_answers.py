@@ -15,6 +15,14 @@ WHOLE = [
     pytest.param("GET", USUAL.replace(b"X-P", b"Connection: close\r\nX-P"), 200, b"hello", False, id="close"),
     pytest.param(
         "GET",
+        USUAL.replace(b"X-P", b"Connection: keep-alive\r\nConnection: close\r\nX-P"),
+        200,
+        b"hello",
+        False,
+        id="keep-alive and close",
+    ),
+    pytest.param(
+        "GET",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
         200,
         b"abcde",
