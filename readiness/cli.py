@@ -6,9 +6,9 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,12 +17,12 @@ from rich.console import Console
 from rich.markup import escape
 
 import readiness
-from readiness import decide, evidence, gates, report
+from readiness import decide, evidence, gates, report, triage
 from readiness.decide import ExitCode
 from readiness.errors import PlanError, ReadinessError, TeardownError, UsageError
-from readiness.model import Disposed, GateResult, Plan, Record, spell_duration
+from readiness.model import Disposed, GateResult, Plan, Record, Waiver, spell_duration
 from readiness.narrator import Narrator
-from readiness.plan import DEFAULT_FILE, digest, load_plan
+from readiness.plan import DEFAULT_FILE, digest, load_plan, parse
 
 _EPILOG = """\
 exit codes:
@@ -90,6 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
     _add_run(commands)
     _add_scan(commands)
+    _add_waive(commands)
     _add_readers(commands)
     _add_teardown(commands)
     _add_aws(commands)
@@ -139,9 +140,40 @@ def _add_scan(commands: Any) -> None:
     parser.add_argument(
         "--waivers", type=Path, default=Path("waivers.toml"), metavar="FILE", help="default: %(default)s"
     )
-    parser.add_argument("templates", nargs="*", type=Path, metavar="TEMPLATE", help="template files; default: synth")
+    parser.add_argument(
+        "templates", nargs="*", type=Path, metavar="TEMPLATE", help="template files, or folders of them; default: synth"
+    )
+    parser.add_argument("--diff", type=Path, metavar="BUNDLE", help="say what is new and what is fixed since this run")
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="write findings.json, .csv, .sarif and .junit.xml here"
+    )
     parser.add_argument("--json", action="store_true", help="print the results as JSON on stdout")
     parser.set_defaults(act=_scan)
+
+
+def _add_waive(commands: Any) -> None:
+    parser = commands.add_parser(
+        "waive",
+        help="accept a finding until a day, with somebody's name to it",
+        description="Write an entry of the waiver register, after it was found to be a valid one. Nothing is waived "
+        "without an owner, another person's approval, a reason and an end.",
+    )
+    _add_plan_options(parser)
+    parser.add_argument(
+        "--waivers", type=Path, default=Path("waivers.toml"), metavar="FILE", help="default: %(default)s"
+    )
+    parser.add_argument("rule", metavar="RULE", help="as the finding spells it, e.g. checkov/CKV_AWS_2")
+    parser.add_argument("subject", metavar="SUBJECT", help="as the finding spells it, or a pattern with * and ?")
+    parser.add_argument("--owner", required=True, help="who answers for the fault")
+    parser.add_argument("--approver", required=True, help="who accepts it; another person")
+    parser.add_argument("--reason", required=True, help="why it may stay; at least ten characters")
+    parser.add_argument("--ticket", default="", help="where it is followed up")
+    parser.add_argument("--expires", required=True, type=_day, metavar="YYYY-MM-DD", help="the last day it holds")
+    parser.set_defaults(act=_waive)
+
+
+def _day(text: str) -> date:
+    return date.fromisoformat(text)
 
 
 def _add_readers(commands: Any) -> None:
@@ -253,12 +285,52 @@ def _plan(arguments: argparse.Namespace) -> int:
 def _scan(arguments: argparse.Namespace) -> int:
     from readiness.review import review
 
-    outcome, results, scanned = review(Path.cwd(), arguments.plan, arguments.waivers, tuple(arguments.templates))
+    seen = review(Path.cwd(), arguments.plan, arguments.waivers, tuple(arguments.templates))
+    changed = None if arguments.diff is None else triage.since(arguments.diff, seen.results)
+    if arguments.output is not None:
+        _write(arguments.output, report.findings_files(seen.results, seen.blocking))
     if arguments.json:
-        print(TypeAdapter(tuple[GateResult, ...]).dump_json(results, indent=1).decode())
+        print(TypeAdapter(tuple[GateResult, ...]).dump_json(seen.results, indent=1).decode())
     else:
-        _print_findings(results, scanned)
-    return {"passed": ExitCode.GO, "failed": ExitCode.NO_GO}.get(outcome, ExitCode.NO_RELIABLE_VERDICT)
+        _print_findings(seen.results, seen.templates)
+        if changed is not None:
+            _print_diff(changed)
+    return {"passed": ExitCode.GO, "failed": ExitCode.NO_GO}.get(seen.outcome, ExitCode.NO_RELIABLE_VERDICT)
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
+    except OSError as error:
+        raise ReadinessError(f"{folder}: the findings cannot be written there: {error.strerror}.") from error
+
+
+def _print_diff(diff: triage.Diff) -> None:
+    for said, findings in (
+        ("new", diff.new),
+        ("fixed", diff.fixed),
+        ("not found again, but its gate has gaps", diff.unseen),
+    ):
+        for finding in findings:
+            print(f"{said}: {finding.severity} {finding.rule} {finding.subject}")
+    print(f"{len(diff.new)} new, {len(diff.fixed)} fixed, {len(diff.unchanged)} unchanged, {len(diff.unseen)} unknown")
+
+
+def _waive(arguments: argparse.Namespace) -> int:
+    from readiness.waivers import add_waiver
+
+    plan = load_plan(arguments.plan)
+    names = ("rule", "subject", "owner", "approver", "reason", "ticket", "expires")
+    given = {name: getattr(arguments, name) for name in names}
+    today = datetime.now(UTC).date()
+    waiver = parse(Waiver, {**given, "created": today}, str(arguments.waivers), "waivers[new]")
+    add_waiver(arguments.waivers, waiver, plan.max_waiver_age)
+    held = f"until {waiver.expires}, for {(waiver.expires - today).days} days"
+    print(f"{arguments.waivers}: {waiver.rule} on {waiver.subject} is waived {held}.")
+    print("`readiness scan` shows its effect; a waiver that covers nothing is a finding.")
+    return ExitCode.GO
 
 
 def _print_findings(results: Sequence[GateResult], scanned: Sequence[Path]) -> None:

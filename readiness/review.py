@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,33 +12,51 @@ from readiness.errors import ReadinessError
 from readiness.evidence import BundleWriter
 from readiness.gate import Context
 from readiness.ledger import FILE, Ledger
-from readiness.model import GateResult, Outcome
+from readiness.model import GateResult, Outcome, Severity
 from readiness.plan import load_plan
 from readiness.run import blind, result_of, settings_of
+from readiness.scan.template import find_templates
 from readiness.waivers import load_waivers
 
 SCANNING = ("cfn-lint", "security")
 
 
-def review(
-    repository: Path, plan_file: Path, waivers_file: Path, templates: tuple[Path, ...]
-) -> tuple[Outcome, tuple[GateResult, ...], tuple[Path, ...]]:
+@dataclass(frozen=True, kw_only=True)
+class Review:
+    """What a scan came to.
+
+    Attributes:
+        outcome: The worst of the gates.
+        results: One for each scanning gate.
+        templates: What was scanned.
+        blocking: Severities of which an open finding fails a gate.
+    """
+
+    outcome: Outcome
+    results: tuple[GateResult, ...]
+    templates: tuple[Path, ...]
+    blocking: tuple[Severity, ...]
+
+
+def review(repository: Path, plan_file: Path, waivers_file: Path, templates: tuple[Path, ...]) -> Review:
     """Scan templates and dispose of the findings.
 
     Args:
         repository: Root folder of the repository.
         plan_file: The plan: region, blocking severities, settings of the gates.
         waivers_file: The waiver register.
-        templates: What to scan; none = synthesize this repository's stack.
+        templates: Files, and folders with templates in them; none = synthesize this repository's stack.
 
-    Returns:
-        The worst outcome, the result of each scanning gate, and the templates that were scanned.
+    Raises:
+        ReadinessError: a named file or folder does not exist.
     """
     plan = load_plan(plan_file)
     register = load_waivers(waivers_file, max_age=plan.max_waiver_age)
     with tempfile.TemporaryDirectory(prefix="scan-", dir=_scratch(repository)) as scratch:
         folder = Path(scratch)
-        if not templates:
+        if templates:
+            templates = find_templates(templates)
+        else:
             templates = staging.synthesize(repository, folder / "cdk.out", plan_file=plan_file, variables={}).templates
         context = Context(
             plan=plan,
@@ -57,7 +76,12 @@ def review(
                 except ReadinessError as error:
                     judgement = blind(gate, str(error))
                 results.append(result_of(plan, register, gate, judgement, None, begun, datetime.now(UTC), begun))
-    return decide.worst(result.outcome for result in results), tuple(results), templates
+    return Review(
+        outcome=decide.worst(result.outcome for result in results),
+        results=tuple(results),
+        templates=templates,
+        blocking=plan.blocking_severities,
+    )
 
 
 def _scratch(repository: Path) -> Path:

@@ -420,6 +420,8 @@ def conclude(this: Run) -> Record:
     )
     this.bundle.put_json(evidence.RECORD, Record, record)
     this.bundle.put(evidence.REPORT, report.markdown(record, this.plan).encode())
+    for name, data in report.findings_files(record.results, this.plan.blocking_severities).items():
+        this.bundle.put(name, data)
     sealed = this.bundle.seal()
     this.ledger.note("run-decided", name=this.id, outcome=reached, verdict=verdict, bundle=sealed)
     return record

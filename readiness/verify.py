@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from readiness import decide, evidence, gates, plan, waivers
+from readiness import decide, evidence, gates, plan, report, waivers
 from readiness.errors import EvidenceError, PlanError
 from readiness.gate import Gate
 from readiness.model import GateResult, Judgement, Plan, Record, Waiver
@@ -52,6 +52,8 @@ def verify(bundle: Path) -> Verified:
     _same("unused_waivers", record.unused_waivers, decide.unused(register, again))
     _same("reasons", record.reasons, reasons)
     _contains("leftovers", record.leftovers, remaining(again))
+    for name, data in report.findings_files(record.results, frozen.blocking_severities).items():
+        _same(name, data, evidence.read_bytes(bundle, name))
     judged = sum(result.observation is not None for result in again)
     return Verified(record=record, files=files, judged=judged, taken=len(again) - judged)
 

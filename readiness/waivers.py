@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -48,6 +49,36 @@ def load_waivers(path: Path, max_age: timedelta = MAX_AGE) -> tuple[Waiver, ...]
         _check(waiver, file, f"{TABLE}[{index}]", max_age)
         _check_twin(waivers[:index], waiver, file, f"{TABLE}[{index}]")
     return waivers
+
+
+def add_waiver(path: Path, waiver: Waiver, max_age: timedelta = MAX_AGE) -> None:
+    """Append a waiver to the register, which may not exist yet; comments and entries that are there stay as they are.
+
+    Raises:
+        PlanError: the register, or the entry, is not valid; the file is left as it was.
+    """
+    load_waivers(path, max_age)
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    spaced = before + ("" if before.endswith("\n") or not before else "\n") + ("\n" if before else "")
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(spaced + _spelled(waiver), encoding="utf-8")
+        try:
+            load_waivers(partial, max_age)
+        except PlanError as error:
+            raise PlanError(
+                str(path), error.key, error.message.partition(f"{error.key}: ")[2], hint=error.hint
+            ) from None
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _spelled(waiver: Waiver) -> str:
+    """Return an entry of the register. JSON's strings are TOML's basic strings."""
+    texts = {name: getattr(waiver, name) for name in ("rule", "subject", "reason", "owner", "approver", "ticket")}
+    lines = [f"{name} = {json.dumps(text, ensure_ascii=False)}" for name, text in texts.items() if text]
+    return "\n".join([f"[[{TABLE}]]", *lines, f"created = {waiver.created}", f"expires = {waiver.expires}", ""])
 
 
 def _check(waiver: Waiver, file: str, table: str, max_age: timedelta) -> None:

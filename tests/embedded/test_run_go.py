@@ -61,6 +61,26 @@ def test_verify_refuses_the_bundle_after_one_byte_of_any_file_was_changed(ended,
     assert verify(copy).record.run_id == ended.run_id
 
 
+def test_a_slower_release_fails_against_it_as_baseline(ended, tmp_path):
+    def slower(plan):
+        plan["service"]["environment"]["PROXY_ADDED_LATENCY_MS"] = "40"
+        change = {"kind": "latency-change", "percentile": 50, "min_samples": 100}
+        plan["objectives"].append({**change, "id": "grown", "max_increase_ratio": 0.5})
+        plan["objectives"].append({**change, "id": "grown-tenfold", "percentile": 95, "max_increase_ratio": 10})
+
+    plan = harness.write_plan(tmp_path, slower)
+    then = harness.run(plan, tmp_path / "bundle", "--only", "load", "--baseline", str(ended.bundle))
+
+    assert then.exit_code == 2, then.stderr
+    judgement = then.result("load")["judgement"]
+    assert [each["finding"]["subject"] for each in then.result("load")["findings"]] == ["grown"]
+    assert judgement["gaps"] == []
+    measured = {each["name"]: each for each in judgement["measurements"]}
+    assert measured["grown"]["value"] > 0.5
+    assert 0 < measured["grown-tenfold"]["value"] < 10
+    assert any(ended.run_id in note for note in judgement["notes"])
+
+
 def test_nothing_is_left_of_it(ended):
     assert ended.record["leftovers"] == []
     assert ended.result("leftovers")["judgement"]["examined"] > 50

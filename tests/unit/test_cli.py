@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,10 +19,11 @@ from readiness.decide import ExitCode
 from readiness.errors import CloudError, EvidenceError, PlanError, TeardownError
 from readiness.evidence import from_json
 from readiness.model import Environment, Gap, GateResult, Outcome, Plan, Record, Severity, Verdict
+from readiness.waivers import load_waivers
 from tests.unit.samples import PLAN, a_finding, a_gate, a_judgement, a_plan, a_record, a_result, a_waiver
 
 REPOSITORY = Path(__file__).parents[2]
-COMMANDS = ("run", "scan", "verify", "gates", "plan", "teardown", "aws")
+COMMANDS = ("run", "scan", "waive", "verify", "gates", "plan", "teardown", "aws")
 
 
 @pytest.fixture(autouse=True)
@@ -315,7 +317,7 @@ def test_a_confirmed_verdict_says_what_was_gone_through(monkeypatch, taken, caps
 def scanned(monkeypatch):
     """Let a scan find what a test wants."""
     found = SimpleNamespace(outcome=Outcome.PASSED, results=(), templates=(Path("a.json"),))
-    monkeypatch.setattr("readiness.review.review", lambda *asked: (found.outcome, found.results, found.templates))
+    monkeypatch.setattr("readiness.review.review", lambda *asked: found)
     return found
 
 
@@ -425,3 +427,49 @@ def test_a_reader_that_goes_away_causes_no_traceback():
 
     assert process.returncode == 1
     assert err == b""
+
+
+# --- waive -----------------------------------------------------------------------------------------------------------
+
+WAIVE = [
+    "waive",
+    "checkov/CKV_AWS_2",
+    "Stack/*",
+    "--owner",
+    "Service team",
+    "--approver",
+    "Security reviewer",
+    "--reason",
+    "nobody outside can reach it",
+]
+
+
+def test_a_waiver_is_written_and_its_end_is_said(folder, capsys):
+    until = datetime.now(UTC).date() + timedelta(days=30)
+
+    assert command([*WAIVE, "--expires", str(until)]) == 0
+
+    assert f"is waived until {until}, for 30 days" in capsys.readouterr().out
+    (waiver,) = load_waivers(folder / "waivers.toml")
+    assert (waiver.rule, waiver.approver, waiver.expires) == ("checkov/CKV_AWS_2", "Security reviewer", until)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (["--expires", "2999-01-01"], "the plan allows 90"),
+        (["--expires", "2020-01-01"], "is before created"),
+        (["--expires", str(datetime.now(UTC).date()), "--approver", "service team"], "nobody approves their own"),
+        (["--expires", str(datetime.now(UTC).date()), "--reason", "short"], "waivers[new].reason"),
+    ],
+)
+def test_a_waiver_that_is_not_valid_is_refused_and_nothing_is_written(change, words, folder, capsys):
+    assert command([*WAIVE, *change]) == ExitCode.INVALID_PLAN
+
+    assert words in capsys.readouterr().err
+    assert [file.name for file in folder.iterdir()] == ["readiness.toml"]
+
+
+def test_a_day_that_is_none_is_a_wrong_command_line(capsys):
+    assert leave([*WAIVE, "--expires", "tomorrow"]) == ExitCode.USAGE
+    assert "tomorrow" in capsys.readouterr().err

@@ -9,8 +9,8 @@ import pytest
 
 from readiness.decide import covers
 from readiness.errors import PlanError
-from readiness.model import Finding, Severity
-from readiness.waivers import load_waivers
+from readiness.model import Finding, Severity, Waiver
+from readiness.waivers import add_waiver, load_waivers
 
 ENTRY = {
     "rule": '"checkov/CKV_AWS_2"',
@@ -126,3 +126,59 @@ def test_a_waiver_names_a_finding_by_rule_and_subject(
     (waiver,) = load_waivers(register(tmp_path, ENTRY | change))
 
     assert covers(waiver, other) is is_named
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+def a_new_waiver(**changes: object) -> Waiver:
+    given = {
+        "rule": "checkov/CKV_AWS_9",
+        "subject": 'Stack/"odd\\name"/*',
+        "reason": "two lines\nof a reason – with a dash",
+        "owner": "Service team",
+        "approver": "Security reviewer",
+        "created": date(2026, 1, 1),
+        "expires": date(2026, 2, 1),
+    }
+    return Waiver(**{**given, **changes})  # type: ignore[arg-type]
+
+
+def test_a_waiver_is_added_and_what_was_there_stays_as_it_was(tmp_path: Path):
+    path = register(tmp_path, ENTRY, before="# why this file exists\n")
+    before = path.read_text(encoding="utf-8")
+
+    add_waiver(path, a_new_waiver())
+
+    assert path.read_text(encoding="utf-8").startswith(before)
+    assert load_waivers(path)[1] == a_new_waiver()
+    assert [each.name for each in tmp_path.iterdir()] == ["waivers.toml"]
+
+
+def test_the_first_waiver_makes_the_register(tmp_path: Path):
+    add_waiver(tmp_path / "waivers.toml", a_new_waiver(ticket="SEC-2"))
+
+    assert load_waivers(tmp_path / "waivers.toml") == (a_new_waiver(ticket="SEC-2"),)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"approver": " service  TEAM"}, "is the owner"),
+        ({"expires": date(2026, 12, 1)}, "the plan allows 90"),
+        ({"expires": date(2025, 12, 1)}, "is before created"),
+        ({"rule": "CKV_AWS_9"}, "names no scanner"),
+        ({"rule": "checkov/CKV_AWS_2", "subject": "ReadinessStack/Balancer/*"}, "is already"),
+    ],
+)
+def test_a_waiver_that_is_not_valid_is_refused_and_the_register_left_alone(
+    tmp_path: Path, changes: dict[str, object], words: str
+):
+    path = register(tmp_path, ENTRY)
+    before = path.read_bytes()
+
+    with pytest.raises(PlanError, match=rf"waivers\.toml: waivers\[2?1?\]\.\w+: .*{words}"):
+        add_waiver(path, a_new_waiver(**changes))
+
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["waivers.toml"]
