@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 
 from readiness.loadgen import rows
 from readiness.loadgen.answers import Answer
@@ -90,18 +91,28 @@ class Recorder:
     def reported(
         self,
         scenario: str,
+        begun: float,
         latency_s: float,
         outcome: str,
         *,
         message: str,
-        status: int | None,
-        headers: Mapping[str, str],
         elsewhere: bool,
+        status: int | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Record a request of a locustfile, which is known of only now that it has ended."""
-        now = time.monotonic()
-        due = max(self._start, now - latency_s)
-        tally = rows.tally_of(self._tallies, int(due - self._start), scenario)
+        """Record a request of a locustfile, which is known of only now that it has ended.
+
+        Args:
+            scenario: The name that Locust gives it.
+            begun: By ``time.monotonic``.
+            latency_s: As Locust measured it.
+            outcome: How it ended.
+            message: What was wrong, if anything.
+            elsewhere: Whether it went to another host than the target.
+            status: Of the answer, if there was one.
+            headers: Of the answer.
+        """
+        tally = rows.tally_of(self._tallies, max(0, int(begun - self._start)), scenario)
         tally.count(rows.OFFERED)
         self.offered += 1
         self.sent += 1
@@ -114,7 +125,8 @@ class Recorder:
         if outcome != rows.OK:
             self._sample(scenario, outcome, message)
             return
-        rows.tally_of(self._tallies, max(0, int(now - self._start)), scenario).count(rows.ANSWERED)
+        ended = max(0, int(begun + latency_s - self._start))
+        rows.tally_of(self._tallies, ended, scenario).count(rows.ANSWERED)
         if self._cache_header is not None:
             self._cache(tally, headers.get(self._cache_header), int(latency_s * 1e6))
         if self._splits:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import logging
 import resource
 import signal
 import sys
 import time
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +18,9 @@ from locust.env import Environment
 from locust.runners import WorkerRunner
 
 from readiness.errors import ReadinessError
-from readiness.loadgen import locust_users, merging, messages, template
+from readiness.loadgen import merging, messages, redacted_output, template
 from readiness.loadgen.driving import Driver
-from readiness.loadgen.locust_users import LocustDriver, Locustfile
+from readiness.loadgen.locust_users import LocustDriver
 from readiness.loadgen.order import Order
 from readiness.loadgen.recorder import Recorder
 from readiness.model import LocustfileArrivals
@@ -49,14 +47,13 @@ class Worker:
     def __init__(self, order: Order) -> None:
         self._order = order
         self._secrets = template.secrets_of(order.workload, order.headers, order.secret_variables)
-        _redact_log(self._secrets)
         self._recorder = Recorder(order.workload, self._secrets)
         self._start: _Start | None = None
         self._told = Event()
         self._bye = Event()
         self._stopping = Event()
         self._driver: Driver | LocustDriver | None = None
-        self._locustfile = self._load()
+        self._locust: LocustDriver | ReadinessError | None = None
         self._runner: WorkerRunner | None = None
         self._process = psutil.Process()
         self._sequence = 0
@@ -64,9 +61,14 @@ class Worker:
     def run(self) -> int:
         """Do what the order says and return the exit code."""
         _allow_many_connections()
+        redacted_output.hide(self._secrets)
         gevent.signal_handler(signal.SIGTERM, self._stop)
         gevent.signal_handler(signal.SIGINT, self._stop)
-        if not self._connect() or not self._wait_for_start():
+        self._load()
+        if not self._connect():
+            return EXIT_NO_MASTER
+        self._prepare()
+        if not self._wait_for_start():
             return EXIT_NO_MASTER
         watch = gevent.spawn(self._watch_master, gevent.getcurrent())
         try:
@@ -78,15 +80,22 @@ class Worker:
             watch.kill(block=False)
             self._disconnect()
 
-    def _load(self) -> Locustfile | ReadinessError | None:
-        """Load the locustfile, if there is one to run; why it cannot be is told where the others hear it."""
-        arrivals = self._order.workload.arrivals
-        if not isinstance(arrivals, LocustfileArrivals):
-            return None
-        try:
-            return locust_users.load(arrivals)
-        except ReadinessError as error:
-            return error
+    def _load(self) -> None:
+        """Load the locustfile, if there is one to run; why it cannot be is told once the master listens."""
+        if isinstance(self._order.workload.arrivals, LocustfileArrivals):
+            try:
+                self._locust = LocustDriver(self._order, self._recorder, self._secrets)
+            except ReadinessError as error:
+                self._locust = error
+
+    def _prepare(self) -> None:
+        """Let the locustfile set up what it needs, before this worker is ready."""
+        if isinstance(self._locust, LocustDriver):
+            assert self._runner is not None
+            try:
+                self._locust.prepare(self._runner.worker_index)
+            except ReadinessError as error:
+                self._locust = error
 
     # --- the master ---------------------------------------------------------------------------------------------------
 
@@ -187,10 +196,11 @@ class Worker:
         return EXIT_DONE if failure is None else EXIT_FAILED
 
     def _make_driver(self, index: int) -> Driver | LocustDriver:
-        if isinstance(self._locustfile, ReadinessError):
-            raise self._locustfile
-        if self._locustfile is not None:
-            return LocustDriver(self._order, index, self._recorder, self._locustfile)
+        if isinstance(self._locust, ReadinessError):
+            raise self._locust
+        if self._locust is not None:
+            self._locust.take_share(index)
+            return self._locust
         return Driver(self._order, index, self._recorder)
 
     def _report_every_second(self) -> None:
@@ -227,24 +237,6 @@ class Worker:
             "in_flight_max": recorder.in_flight_max,
             "reconnects": 0 if self._driver is None else self._driver.reconnects,
         }
-
-
-class _Redacted(logging.Formatter):
-    """Writes a log record, traceback included, without secrets."""
-
-    def __init__(self, secrets: Collection[str]) -> None:
-        super().__init__("%(name)s: %(message)s")
-        self._secrets = secrets
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line, or the lines."""
-        return template.redact(super().format(record), self._secrets)
-
-
-def _redact_log(secrets: Collection[str]) -> None:
-    """Let nothing that Locust, or a locustfile, logs give a secret away."""
-    for handler in logging.getLogger().handlers:
-        handler.setFormatter(_Redacted(secrets))
 
 
 class _MasterGoneError(BaseException):
