@@ -70,6 +70,7 @@ class LocustRequests:
         self._spelled: dict[str, str] = {}
         self._under_way: dict[Any, list[_Sent]] = {}
         self._unjudged: dict[int, tuple[Any, Any]] = {}
+        self._ending = False
 
     @contextmanager
     def recorded(self, events: Any) -> Iterator[None]:
@@ -88,6 +89,14 @@ class LocustRequests:
                 self._settle(answer, None)
             self._unjudged.clear()
 
+    def end(self) -> None:
+        """Let users that are stopped from now on begin no more requests.
+
+        Locust kills a user that waits between two tasks, but the kill arrives a moment later: by then the user may have
+        sent a request, which would be cut off for no fault of the service.
+        """
+        self._ending = True
+
     def task_raised(self, error: BaseException) -> None:
         """Record the requests that a task had yet to judge when it raised an exception."""
         me = gevent.getcurrent()
@@ -103,6 +112,8 @@ class LocustRequests:
         """Return a session's method ``request`` that notices when it is cut off."""
 
         def request(session: Any, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
+            if self._ending:
+                gevent.sleep(0)  # where a kill that is on its way arrives
             name = kwargs.get("name") or (args[0] if args else None) or session.request_name or url
             sent = _Sent(_text(name), _text(url))
             me = gevent.getcurrent()

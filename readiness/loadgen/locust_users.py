@@ -311,6 +311,7 @@ class LocustDriver:
         self._runner.greenlet.kill(block=False)
 
     def _stop_users(self) -> None:
+        self._requests.end()
         self._runner.stop()
         self._events.quitting.fire(environment=self._environment, reverse=True)
 

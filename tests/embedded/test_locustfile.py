@@ -316,6 +316,23 @@ def test_a_stop_ends_the_users_and_loses_nothing(drive: Drive, service: Any) -> 
     assert ended.out.count("test_stop") == ended.out.count("quitting") == 2
 
 
+def test_users_that_never_wait_are_stopped_between_two_requests(drive: Drive, service: Any) -> None:
+    ended = drive(
+        """
+        from locust import FastHttpUser, task
+
+        class Tireless(FastHttpUser):
+            @task
+            def go(self):
+                self.client.get("/")
+        """,
+        users=20,
+    )
+    end = ended.last("finished")
+    assert end["outcomes"] == {"ok": service.seen["/"]}
+    assert ended.code == 0, ended.out
+
+
 def test_workers_do_not_outlive_their_master(drive: Drive, service: Any) -> None:
     ended = drive(hold_s=600, end_with=signal.SIGKILL)
     assert ended.workers == [3, 3], ended.out

@@ -313,6 +313,32 @@ def test_a_request_that_is_cut_off_has_timed_out_if_it_waited_long_enough(
     assert tally.outcomes() == {outcome: 1}
 
 
+@pytest.mark.parametrize("ending", [False, True])
+def test_a_user_whose_kill_is_on_its_way_begins_no_request_once_the_drive_ends(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, ending: bool
+) -> None:
+    begun = []
+
+    def original(*_: Any, **__: Any) -> None:
+        begun.append(1)
+        gevent.sleep(0.01)
+
+    def go_on() -> None:
+        gevent.get_hub().loop.run_callback(user.throw, gevent.GreenletExit)
+        HttpSession.request(SimpleNamespace(request_name=None), "GET", "/")
+
+    monkeypatch.setattr(HttpSession, "request", original)
+    events: Any = Events()
+    watched = LocustRequests(recorder, TARGET, 60, ())
+    with watched.recorded(events):
+        if ending:
+            watched.end()
+        user = gevent.spawn(go_on)
+        user.join()
+    assert isinstance(user.value, gevent.GreenletExit)
+    assert len(begun) == recorder.recorded == (not ending)
+
+
 def test_the_sessions_are_as_they_were_afterwards(recorder: Recorder) -> None:
     before = HttpSession.request, FastHttpSession.request
     events: Any = Events()
