@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from readiness.model import (
@@ -117,13 +118,14 @@ def _measurements(results: Sequence[GateResult]) -> str:
     plain = [
         (f"`{gate}`", each.name, figure(each.value, each.unit), f"{each.samples:,}")
         for gate, each in other
-        if not _PERCENTILE.fullmatch(each.name)
+        if not _PERCENTILE.fullmatch(each.name) and each.unit != _COVERAGE_UNIT
     ]
     parts = []
     if judged:
         head = ("gate", "what", "measured", "95 % confidence", "threshold", "margin", "samples")
         parts.append("## Thresholds\n\n" + _table(head, judged))
     parts.append(_percentiles(other))
+    parts.append(_coverage(results, other))
     if plain:
         parts.append("## Other figures\n\n" + _table(("gate", "what", "measured", "samples"), plain))
     return "\n\n".join(part for part in parts if part)
@@ -154,6 +156,43 @@ def _percentiles(found: Sequence[tuple[str, Measurement]]) -> str:
         "## Percentiles\n\nIn brackets: between which values the true percentile lies with 95 % confidence (order "
         "statistics); none where there are too few samples to tell.\n\n"
         + _table(("gate", "of", *columns, "samples"), table)
+    )
+
+
+_COVERAGE_UNIT = "results"
+"""Of the measurements ``<control family>.<examined, passed, failed or skipped>``, whose samples are resources."""
+
+
+def _coverage(results: Sequence[GateResult], found: Sequence[tuple[str, Measurement]]) -> str:
+    """Return how much of each security control was looked at: a row for each gate and control family."""
+    rows: dict[tuple[str, str], dict[str, Measurement]] = {}
+    for gate, each in found:
+        if each.unit == _COVERAGE_UNIT:
+            family, _, what = each.name.rpartition(".")
+            rows.setdefault((gate, family), {})[what] = each
+    if not rows:
+        return ""
+    waived = Counter(
+        (result.gate, str(each.finding.family))
+        for result in results
+        for each in result.findings
+        if each.disposition is Disposition.WAIVED
+    )
+    columns = ("examined", "passed", "failed", "skipped")
+    table = [
+        (
+            f"`{gate}`",
+            family,
+            f"{next(iter(row.values())).samples:,}",
+            *(f"{row[column].value:,.0f}" if column in row else "" for column in columns),
+            str(waived[gate, family]),
+        )
+        for (gate, family), row in rows.items()
+    ]
+    head = ("gate", "control family", "resources", *columns, "findings waived")
+    return (
+        "## Security controls\n\nHow many answers of rules about resources there were. What failed is below, under "
+        "Findings; several rules may see one fault.\n\n" + _table(head, table)
     )
 
 

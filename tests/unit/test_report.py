@@ -11,6 +11,9 @@ import pytest
 from readiness import report
 from readiness.model import (
     Candidate,
+    ControlFamily,
+    Disposed,
+    Disposition,
     Environment,
     Gap,
     Measurement,
@@ -274,6 +277,22 @@ def test_percentiles_are_one_row_of_each_distribution_with_what_they_are_sure_of
         ["`numbers`", "all", "1 ms (0.90 to 1.10)", "", "20 ms", "900"],
         ["`numbers`", "chat/cache-hit", "3 ms", "", "", "12,345"],
         ["`numbers`", "chat/proxy", "", "4 ms", "", "12"],
+    ]
+    assert "## Other figures" not in report
+
+
+def test_what_was_looked_at_of_each_security_control_is_one_row():
+    measurements = tuple(
+        Measurement(name=f"{family}.{what}", value=value, unit="results", samples=7)
+        for family, counts in (("iam", (174, 173, 1, 0)), ("resilience", (0, 0, 0, 0)))
+        for what, value in zip(("examined", "passed", "failed", "skipped"), counts, strict=True)
+    )
+    waived = Disposed(finding=a_finding(family=ControlFamily.IAM), disposition=Disposition.WAIVED, waiver=a_waiver())
+    report = rendered(a_result(judgement=a_judgement(measurements=measurements), findings=(waived,)))
+
+    assert [cells(line) for line in section(report, "Security controls") if line.startswith("| `")] == [
+        ["`numbers`", "iam", "7", "174", "173", "1", "0", "1"],
+        ["`numbers`", "resilience", "7", "0", "0", "0", "0", "0"],
     ]
     assert "## Other figures" not in report
 
