@@ -685,6 +685,16 @@ class Plan:
     max_waiver_age: Duration = timedelta(days=90)
 
 
+@record
+class ScanTerms:
+    """What a scan needs of a plan. The defaults serve templates for which there is none."""
+
+    gates: Gates
+    aws: AwsSettings = field(default_factory=AwsSettings)
+    blocking_severities: tuple[Severity, ...] = (Severity.CRITICAL, Severity.HIGH)
+    max_waiver_age: Duration = timedelta(days=90)
+
+
 # --- the decision ----------------------------------------------------------------------------------------------------
 
 

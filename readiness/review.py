@@ -6,14 +6,15 @@ import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 from readiness import decide, gates, staging
 from readiness.errors import ReadinessError
 from readiness.evidence import BundleWriter
 from readiness.gate import Context
 from readiness.ledger import FILE, Ledger
-from readiness.model import GateResult, Outcome, Severity
-from readiness.plan import load_plan
+from readiness.model import GateResult, Gates, Outcome, Plan, ScanTerms, Severity
+from readiness.plan import DEFAULT_FILE, load_plan
 from readiness.run import blind, result_of, settings_of
 from readiness.scan.template import find_templates
 from readiness.waivers import load_waivers
@@ -43,23 +44,24 @@ def review(repository: Path, plan_file: Path, waivers_file: Path, templates: tup
 
     Args:
         repository: Root folder of the repository.
-        plan_file: The plan: region, blocking severities, settings of the gates.
+        plan_file: The plan: region, blocking severities, settings of the gates. If templates are named and there is
+            no file of the default name, the defaults serve.
         waivers_file: The waiver register.
         templates: Files, and folders with templates in them; none = synthesize this repository's stack.
 
     Raises:
         ReadinessError: a named file or folder does not exist.
     """
-    plan = load_plan(plan_file)
+    plan = _terms(plan_file, alone=bool(templates))
     register = load_waivers(waivers_file, max_age=plan.max_waiver_age)
-    with tempfile.TemporaryDirectory(prefix="scan-", dir=_scratch(repository)) as scratch:
+    with tempfile.TemporaryDirectory(prefix="scan-", dir=None if templates else _scratch(repository)) as scratch:
         folder = Path(scratch)
         if templates:
             templates = find_templates(templates)
         else:
             templates = staging.synthesize(repository, folder / "cdk.out", plan_file=plan_file, variables={}).templates
         context = Context(
-            plan=plan,
+            plan=cast("Plan", plan),  # the scanning gates ask it for its region alone
             repository=repository,
             templates=templates,
             clients=_no_clients,
@@ -82,6 +84,13 @@ def review(repository: Path, plan_file: Path, waivers_file: Path, templates: tup
         templates=templates,
         blocking=plan.blocking_severities,
     )
+
+
+def _terms(plan_file: Path, *, alone: bool) -> Plan | ScanTerms:
+    """Return the plan; templates that are named need none, unless somebody names one."""
+    if alone and plan_file == Path(DEFAULT_FILE) and not plan_file.exists():
+        return ScanTerms(gates=Gates(required=SCANNING))
+    return load_plan(plan_file)
 
 
 def _scratch(repository: Path) -> Path:

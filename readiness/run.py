@@ -30,6 +30,7 @@ from readiness.model import (
     Outcome,
     Plan,
     Record,
+    ScanTerms,
     Span,
     Stage,
     Waiver,
@@ -219,7 +220,7 @@ def checked_workload_files(frozen: Plan, request: Request) -> dict[str, bytes]:
     return files
 
 
-def settings_of(gate: Gate[Any, Any], frozen: Plan, file: str) -> Any:
+def settings_of(gate: Gate[Any, Any], frozen: Plan | ScanTerms, file: str) -> Any:
     """Return a gate's settings: its defaults, changed by the plan."""
     raw = frozen.gates.settings.get(gate.id, {})
     return plan.parse(gate.settings, raw, file, f"gates.settings.{gate.id}")
@@ -360,7 +361,7 @@ def blind(gate: Gate[Any, Any], why: str) -> Judgement:
 
 
 def result_of(
-    frozen: Plan,
+    frozen: Plan | ScanTerms,
     register: tuple[Waiver, ...],
     gate: Gate[Any, Any],
     judgement: Judgement,
