@@ -12,9 +12,15 @@ import base64
 import binascii
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from readiness.errors import EvidenceError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    _Column = np.ndarray[Any, np.dtype[Any]]
 
 _HALF_BITS = 10
 _EXACT_BELOW = 1 << (_HALF_BITS + 1)
@@ -26,6 +32,12 @@ _COMPRESSED_COOKIE = 0x1C849304 | 0x10
 _PLAIN_HEADER = struct.Struct(">iiiiqqd")
 _COMPRESSED_HEADER = struct.Struct(">ii")
 _MAX_PLAIN_BYTES = 1 << 20
+_WORTH_IT = 8
+"""Wire forms from which on numpy is quicker."""
+_EXACT_SUM = 2.0**52
+_AT_ONCE_BYTES = 1 << 17
+_LONGEST_NUMBER = 7
+"""Bytes: 49 bits. Longer ones are read one by one, as exact as Python's integers are."""
 
 
 def bucket_of(value_us: int) -> int:
@@ -71,7 +83,14 @@ class Histogram:
 
     def merge(self, other: Histogram) -> None:
         """Add all that *other* counted; exactly what one histogram of both would have."""
-        self.add_buckets(other.counts.items())
+        counts = self.counts
+        known = counts.get
+        if counts:
+            for bucket, count in other.counts.items():
+                counts[bucket] = known(bucket, 0) + count
+        else:
+            counts.update(other.counts)
+        self.total += other.total
 
     def add_buckets(self, buckets: Iterable[tuple[int, int]]) -> None:
         """Add pairs of bucket index and count, each bucket once."""
@@ -133,10 +152,10 @@ class Histogram:
         Raises:
             EvidenceError: it is none of ours, or it is damaged.
         """
+        made = cls()
         try:
-            made = cls()
-            made.add_buckets(_buckets(_counts_of(base64.b64decode(text, validate=True))))
-        except (binascii.Error, struct.error, zlib.error, ValueError, IndexError) as error:
+            made.add_buckets(_buckets(_payload(text)))
+        except ValueError as error:
             raise EvidenceError(f"A latency histogram cannot be read: {error}") from error
         return made
 
@@ -155,6 +174,77 @@ def merged(histograms: Iterable[Histogram]) -> Histogram:
     for histogram in histograms:
         whole.merge(histogram)
     return whole
+
+
+def merged_wire_forms(texts: Sequence[str]) -> Histogram:
+    """Return one histogram of all that wire forms hold: ``merged(map(Histogram.decode, texts))``, but quicker.
+
+    Raises:
+        EvidenceError: one of them is none of ours, or it is damaged.
+    """
+    if len(texts) < _WORTH_IT:
+        return merged(map(Histogram.decode, texts))
+    whole = Histogram()
+    begin = 0
+    while begin < len(texts):
+        payloads: list[bytes] = []
+        size = 0
+        while begin + len(payloads) < len(texts) and size < _AT_ONCE_BYTES:
+            payloads.append(_payload(texts[begin + len(payloads)]))
+            size += len(payloads[-1])
+        part = _added_up(payloads)
+        whole.merge(merged(map(Histogram.decode, texts[begin : begin + len(payloads)])) if part is None else part)
+        begin += len(payloads)
+    return whole
+
+
+def _added_up(payloads: Sequence[bytes]) -> Histogram | None:
+    """Return the sum of the zigzag LEB128 numbers of histograms; None = something is odd with one of them."""
+    import numpy as np  # here, for workers import this module as well
+
+    payloads = [payload for payload in payloads if payload]
+    if not payloads:
+        return Histogram()
+    data = np.frombuffer(b"".join(payloads), dtype=np.uint8)
+    last = np.flatnonzero(data < 0x80)  # byte of each number
+    ends = np.cumsum([len(payload) for payload in payloads])  # of each payload, in bytes
+    lengths = np.diff(last, prepend=-1)
+    if data[ends - 1].max() >= 0x80 or lengths.max() > _LONGEST_NUMBER:
+        return None
+    numbers = data[last].astype(np.int64)
+    for place in range(1, int(lengths.max())):
+        longer = np.flatnonzero(lengths > place)
+        numbers[longer] = numbers[longer] << 7 | data[last[longer] - place] & 0x7F
+    is_count = numbers & 1 == 0
+    after = np.cumsum(np.where(is_count, 1, (numbers + 1) >> 1))  # buckets passed, over all payloads
+    closing = np.searchsorted(last, ends - 1)  # number of each payload
+    passed = after[closing]
+    width = np.diff(passed, prepend=0)
+    if width.max() > BUCKETS:
+        return None
+    after -= np.repeat(passed - width, np.diff(closing, prepend=-1))
+    counted = np.flatnonzero(is_count & (numbers > 0))
+    buckets = after[counted] - 1
+    counts = numbers[counted] >> 1
+    if counts.sum(dtype=np.float64) > _EXACT_SUM:
+        return None
+    sums = np.bincount(buckets, weights=counts)
+    hit = np.flatnonzero(sums)
+    made = Histogram()
+    made.add_buckets(zip(hit.tolist(), sums[hit].astype(np.int64).tolist(), strict=True))
+    return made
+
+
+def _payload(text: str) -> bytes:
+    """Return the bytes of the counts of a wire form.
+
+    Raises:
+        EvidenceError: it is none of ours, or it is damaged.
+    """
+    try:
+        return _counts_of(base64.b64decode(text, validate=True))
+    except (binascii.Error, struct.error, zlib.error, ValueError) as error:
+        raise EvidenceError(f"A latency histogram cannot be read: {error}") from error
 
 
 def _append_zigzag(payload: bytearray, value: int) -> None:

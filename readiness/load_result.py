@@ -135,11 +135,8 @@ def seconds_between(result: LoadResult, start: datetime, end: datetime) -> range
 
 def total(result_rows: Sequence[Row], scenario: str | None = None) -> Tally:
     """Return one tally of all rows, or of one scenario's."""
-    whole = Tally()
-    for row in result_rows:
-        if row.scenario != rows.EVERY and scenario in (None, row.scenario):
-            whole.add(row)
-    return whole
+    chosen = (row for row in result_rows if row.scenario != rows.EVERY and scenario in (None, row.scenario))
+    return rows.over_all(rows.by_scenario(chosen))
 
 
 def percentile_ms(result_rows: Sequence[Row], percentile: float, scenario: str | None = None) -> float:

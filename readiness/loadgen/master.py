@@ -17,7 +17,7 @@ from readiness import stats
 from readiness.histogram import Histogram
 from readiness.loadgen import messages, rows
 from readiness.loadgen.lines import Printer
-from readiness.loadgen.merging import Merger
+from readiness.loadgen.merging import Merger, Running
 from readiness.loadgen.order import Order
 
 EXIT_DONE = 0
@@ -45,6 +45,7 @@ class Member:
     left_early: bool = False
     lost: bool = False
     failure: str | None = None
+    unreadable: bool = False
     clock_skew_s: float = 0.0
     received: int = 0
     reports: int = 0
@@ -78,10 +79,8 @@ class Master:
         self._runner: MasterRunner | None = None
         self._start_at = 0.0
         self._merger = Merger()
-        self._so_far = rows.Tally()
-        self._total = rows.Tally()
+        self._running = Running(order.workload.warm_up.total_seconds())
         self._samples: dict[str, str] = {}
-        self._answered: dict[int, int] = {}
 
     def run(self) -> int:
         """Do what the order says and return the exit code."""
@@ -241,16 +240,15 @@ class Master:
 
     def _progress(self, second: int) -> None:
         self._flush()
-        tally = self._so_far
-        latencies = tally.latencies()
+        running = self._running
         self._printer.line(
             "progress",
             second=second,
-            rate=self._answered.pop(second, 0),
-            **{f"p{percentile}_ms": _percentile(latencies, percentile) for percentile in (50, 95, 99)},
-            requests=self._total.requests,
-            errors=self._total.failed,
-            dropped=self._total.counts.get(rows.DROPPED, 0),
+            rate=running.answered.pop(second, 0),
+            **{f"p{percentile}_ms": _percentile(running.judged, percentile) for percentile in (50, 95, 99)},
+            requests=running.requests,
+            errors=running.failed,
+            dropped=running.dropped,
             in_flight=sum(member.totals.get("in_flight", 0) for member in self._members.values()),
             workers=sum(not member.lost and not member.left_early for member in self._members.values()),
         )
@@ -262,13 +260,8 @@ class Master:
             self._members[worker].received += ended
         for worker, problem in merged.unreadable.items():
             self._printer.line("worker-failed", worker=worker, reason=f"a report of its cannot be read: {problem}")
-            self._members[worker].failure = problem
-        warm_up_s = self._order.workload.warm_up.total_seconds()
-        for (second, scenario), tally in merged.tallies.items():
-            self._total.merge(tally)
-            if scenario and second >= warm_up_s:
-                self._so_far.merge(tally)
-            self._answered[second] = self._answered.get(second, 0) + tally.counts.get(rows.ANSWERED, 0)
+            self._members[worker].unreadable = True
+        self._running.add(merged.tallies)
         self._printer.rows(rows.to_rows(merged.tallies))
 
     # --- end ----------------------------------------------------------------------------------------------------------
@@ -280,16 +273,15 @@ class Master:
             self._printer.line("sample", key=key, message=text)
         members = self._members.values()
         lost = [member.id for member in members if member.lost or member.left_early or not member.done]
-        failed = [member.id for member in members if member.failure is not None]
+        failed = [member.id for member in members if member.failure is not None or member.unreadable]
         missing = sum(member.missed_reports for member in members)
         unreported = sum(member.unreported for member in members)
         cut_short = self._order.until_stopped and not self._stopping.is_set()
-        lag = self._total.histograms.get(rows.LAG, Histogram())
         self._printer.line(
             "finished",
             stopped=self._stopping.is_set(),
             ended_at=time.time(),
-            outcomes=self._total.outcomes(),
+            outcomes=self._running.outcomes,
             workers_expected=self._order.workers,
             workers_seen=len(self._members),
             workers_lost=_few(lost),
@@ -297,7 +289,7 @@ class Master:
             ran_out=cut_short,
             offered=self._sum("offered"),
             sent=self._sum("sent"),
-            recorded=self._total.requests,
+            recorded=self._running.requests,
             dropped=self._sum("dropped"),
             unreported=unreported,
             missing_reports=missing,
@@ -305,7 +297,7 @@ class Master:
             in_flight_max=max((member.totals.get("in_flight_max", 0) for member in members), default=0),
             generator_cpu_ratio=round(max((member.cpu_max for member in members), default=0.0) / 100, 4),
             clock_skew_ms=round(max((abs(member.clock_skew_s) for member in members), default=0.0) * 1000, 3),
-            dispatcher_lag_p99_ms=_percentile(lag, 99),
+            dispatcher_lag_p99_ms=_percentile(self._running.lag, 99),
         )
         return EXIT_BLIND if lost or failed or missing or unreported else EXIT_DONE
 

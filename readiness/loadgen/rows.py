@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from readiness.histogram import Histogram
+from readiness.histogram import Histogram, merged_wire_forms
 from readiness.model import record
 
 OK: Final = "ok"
@@ -190,16 +190,23 @@ def joined(pieces: Iterable[Row]) -> tuple[Row, ...]:
     return tuple(same[0] if len(same) == 1 else to_rows(from_rows(same))[0] for _, same in sorted(found.items()))
 
 
-def by_scenario(rows: Iterable[Row], seconds: range) -> dict[str, Tally]:
-    """Return one tally per scenario over the given seconds.
+def by_scenario(rows: Iterable[Row], seconds: range | None = None) -> dict[str, Tally]:
+    """Return one tally per scenario over the given seconds, or over all.
 
     Raises:
         EvidenceError: a histogram cannot be read.
     """
     whole: dict[str, Tally] = {}
+    texts: dict[tuple[str, str], list[str]] = {}
     for row in rows:
-        if row.second in seconds:
-            whole.setdefault(row.scenario, Tally()).add(row)
+        if seconds is None or row.second in seconds:
+            tally = whole.setdefault(row.scenario, Tally())
+            for name, number in row.counts.items():
+                tally.count(name, number)
+            for series, text in row.histograms.items():
+                texts.setdefault((row.scenario, series), []).append(text)
+    for (scenario, series), same in texts.items():
+        whole[scenario].histograms[series] = merged_wire_forms(same)
     return whole
 
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import base64
 import random
+import struct
+import zlib
 
 import pytest
 from hdrh.histogram import HdrHistogram
@@ -9,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from readiness.errors import EvidenceError
-from readiness.histogram import HIGHEST_US, Histogram, bucket_of, highest_value_of, merged
+from readiness.histogram import (
+    BUCKETS,
+    HIGHEST_US,
+    Histogram,
+    bucket_of,
+    highest_value_of,
+    merged,
+    merged_wire_forms,
+)
 
 values = st.integers(min_value=0, max_value=HIGHEST_US)
 
@@ -96,7 +106,7 @@ def test_a_damaged_wire_form_is_refused(text: str) -> None:
         Histogram.decode(text)
 
 
-def test_count_above_counts_only_what_was_greater():
+def test_count_above_counts_only_what_was_greater() -> None:
     histogram = Histogram()
     for value in (100, 5_000, 2_000_000):
         histogram.record(value)
@@ -104,3 +114,67 @@ def test_count_above_counts_only_what_was_greater():
     assert histogram.count_above(100) == 2
     assert histogram.count_above(2_000_000) == 0
     assert Histogram().count_above(0) == 0
+
+
+def test_merging_into_an_empty_histogram_leaves_the_other_alone() -> None:
+    first, second = Histogram(), histogram_of([1, 2])
+    first.merge(second)
+    first.record(3)
+    assert (first.total, second.total, len(second.counts)) == (3, 2, 2)
+
+
+# --- many wire forms at once -----------------------------------------------------------------------------------------
+
+counts = st.one_of(st.integers(1, 3), st.integers(1, 2**20), st.integers(1, 2**60))
+
+
+@given(st.lists(st.dictionaries(st.integers(0, BUCKETS - 1), counts, max_size=30), max_size=30))
+@settings(max_examples=80, deadline=None)
+def test_many_wire_forms_at_once_are_what_they_are_one_by_one(buckets: list[dict[int, int]]) -> None:
+    histograms = []
+    for each in buckets:
+        histograms.append(Histogram())
+        histograms[-1].add_buckets(each.items())
+    expected = merged(histograms)
+    found = merged_wire_forms([histogram.encode() for histogram in histograms])
+    assert found == expected
+    assert found.total == expected.total
+
+
+def test_more_wire_forms_than_are_read_at_once_lose_nothing() -> None:
+    choose = random.Random(5)
+    histograms = [histogram_of([int(choose.lognormvariate(9, 2)) for _ in range(60)]) for _ in range(5000)]
+    texts = [histogram.encode() for histogram in histograms]
+    assert merged_wire_forms(texts) == merged(histograms)
+    assert merged_wire_forms(texts).total == 300_000
+
+
+def wire_form(payload: bytes) -> str:
+    """Return a wire form around any bytes of counts."""
+    plain = struct.pack(">iiiiqqd", 0x1C849303 | 0x10, len(payload), 0, 3, 1, HIGHEST_US, 1.0) + payload
+    packed = zlib.compress(plain)
+    return base64.b64encode(struct.pack(">ii", 0x1C849304 | 0x10, len(packed)) + packed).decode()
+
+
+ODD = [
+    wire_form(b"\x02\x80"),  # the last number is cut off
+    wire_form(b"\x80" * 20),
+    wire_form(b"\x02" * (BUCKETS + 1)),
+    wire_form(b"\xff\xff\x7f\x02"),  # a run of zeros beyond the last bucket
+]
+
+
+@pytest.mark.parametrize("text", [*damaged(), *ODD])
+@pytest.mark.parametrize("place", [0, 7, 20])
+def test_one_damaged_wire_form_among_many_is_refused(text: str, place: int) -> None:
+    texts = [histogram_of([5, 900, 70_000]).encode()] * 20
+    texts.insert(place, text)
+    with pytest.raises(EvidenceError, match="cannot be read"):
+        merged_wire_forms(texts)
+    with pytest.raises(EvidenceError, match="cannot be read"):
+        Histogram.decode(text)
+
+
+def test_wire_forms_of_nothing_are_nothing() -> None:
+    assert merged_wire_forms([]).total == 0
+    assert merged_wire_forms([Histogram().encode()] * 20).total == 0

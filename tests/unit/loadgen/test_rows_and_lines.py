@@ -5,8 +5,9 @@ import random
 
 import pytest
 
+from readiness.errors import EvidenceError
 from readiness.loadgen import lines, rows
-from readiness.loadgen.rows import Row, Tallies, Tally, from_rows, tally_of, to_rows
+from readiness.loadgen.rows import Row, Tallies, Tally, by_scenario, from_rows, joined, tally_of, to_rows
 
 
 def tallies(seed: int, requests: int = 500, spread: float = 1.0) -> Tallies:
@@ -54,3 +55,37 @@ def test_quick_failures_do_not_flatter_the_latency_and_timeouts_count() -> None:
     assert tally.latencies().total == 2
     assert tally.latencies().value_at_rank(1) >= 100_000
     assert (tally.requests, tally.failed) == (4, 3)
+
+
+@pytest.mark.parametrize("seconds", [None, range(5), range(1, 4), range(9, 12)])
+def test_scenarios_over_some_seconds_are_their_tallies_added_up(seconds: range | None) -> None:
+    pieces = [
+        *to_rows(tallies(1)),
+        *to_rows(tallies(2)),
+        *(row for seed in range(30) for row in to_rows(tallies(seed))),
+    ]
+    expected: dict[str, Tally] = {}
+    for (second, scenario), tally in from_rows(pieces).items():
+        if seconds is None or second in seconds:
+            expected.setdefault(scenario, Tally()).merge(tally)
+    found = by_scenario(pieces, seconds)
+    assert {name: (tally.histograms, tally.counts) for name, tally in found.items()} == {
+        name: (tally.histograms, tally.counts) for name, tally in expected.items()
+    }
+    assert {name: tally.requests for name, tally in found.items()} == {
+        name: tally.requests for name, tally in expected.items()
+    }
+
+
+def test_pieces_of_a_row_are_joined_and_whole_rows_stay_as_they_are() -> None:
+    one, two = to_rows(tallies(1)), to_rows(tallies(2))
+    assert joined([*one, *two]) == to_rows(from_rows([*one, *two]))
+    assert joined(reversed(one)) == one
+
+
+def test_a_damaged_row_is_refused_whatever_is_asked_of_it() -> None:
+    good = to_rows(tallies(1))
+    bad = Row(second=1, scenario="a", histograms={rows.OUTCOME_SERIES + rows.OK: "nonsense"}, counts={})
+    for ask in (from_rows, by_scenario, joined):
+        with pytest.raises(EvidenceError, match="cannot be read"):
+            ask([*good, bad])
