@@ -51,34 +51,34 @@ def merge_all(reports: list[dict[str, object]], workers: int, seconds: int) -> t
     taken = 0.0
     for second in range(seconds):
         given = [(f"worker-{worker}", reports[(worker + second) % len(reports)]) for worker in range(workers)]
-        begun = time.perf_counter()
+        begun = time.process_time()
         for worker, report in given:
             merger.add(worker, report)
         merged = merger.merge()
         for tally in merged.tallies.values():
             whole.merge(tally)
-        taken += time.perf_counter() - begun
+        taken += time.process_time() - begun
     return taken, workers * seconds * (_ENDPOINTS * 3 + 1), whole
 
 
 def unpack_all(reports: list[dict[str, object]], messages: int) -> float:
     """Return the seconds that Locust's protocol takes to unpack so many of our messages."""
     packed = [msgpack.dumps(report) for report in reports]
-    begun = time.perf_counter()
+    begun = time.process_time()
     for number in range(messages):
         msgpack.loads(packed[number % len(packed)])
-    return time.perf_counter() - begun
+    return time.process_time() - begun
 
 
 def merge_with_peer(parts: list[Tallies]) -> tuple[float, int]:
     """Return the seconds that HdrHistogram's package takes to merge some reports in its wire form, and how many."""
     encoded = [[(series, _peer(histogram).encode()) for series, histogram in _histograms(part)] for part in parts]
-    begun = time.perf_counter()
+    begun = time.process_time()
     totals: dict[str, Any] = {}
     for part in encoded:
         for series, text in part:
             totals.setdefault(series, HdrHistogram(1, HIGHEST_US, 3)).decode_and_add(text)
-    return time.perf_counter() - begun, sum(map(len, encoded))
+    return time.process_time() - begun, sum(map(len, encoded))
 
 
 def _histograms(part: Tallies) -> Any:
