@@ -20,6 +20,7 @@ import readiness
 from readiness import decide, evidence, gates, report, triage
 from readiness.decide import ExitCode
 from readiness.errors import PlanError, ReadinessError, TeardownError, UsageError
+from readiness.interruption import Interrupted, Signals
 from readiness.model import Disposed, GateResult, Plan, Record, Waiver, spell_duration
 from readiness.narrator import Narrator
 from readiness.plan import DEFAULT_FILE, digest, load_plan, parse
@@ -65,7 +66,7 @@ def command(arguments: Sequence[str]) -> int:
         return _fail(error, ExitCode.LEFTOVERS)
     except ReadinessError as error:
         return _fail(error, ExitCode.NO_RELIABLE_VERDICT)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         print("readiness: interrupted", file=sys.stderr)
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
@@ -285,7 +286,8 @@ def _plan(arguments: argparse.Namespace) -> int:
 def _scan(arguments: argparse.Namespace) -> int:
     from readiness.review import review
 
-    seen = review(Path.cwd(), arguments.plan, arguments.waivers, tuple(arguments.templates))
+    with Signals().caught(lambda _: None):
+        seen = review(Path.cwd(), arguments.plan, arguments.waivers, tuple(arguments.templates))
     changed = None if arguments.diff is None else triage.since(arguments.diff, seen.results)
     if arguments.output is not None:
         _write(arguments.output, report.findings_files(seen.results, seen.blocking))

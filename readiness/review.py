@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from readiness import decide, gates, staging
+from readiness import decide, gates, shell, staging
 from readiness.errors import ReadinessError
 from readiness.evidence import BundleWriter
 from readiness.gate import Context, Gate
@@ -71,7 +71,12 @@ def review(repository: Path, plan_file: Path, waivers_file: Path, templates: tup
         )
         asked = [(gate, settings_of(gate, plan, str(plan_file))) for gate in gates.all_gates() if gate.id in SCANNING]
         with ThreadPoolExecutor(max_workers=len(asked)) as side_by_side:
-            results = tuple(side_by_side.map(lambda each: _ask(context, register, *each), asked))
+            told = side_by_side.map(lambda each: _ask(context, register, *each), asked)
+            try:
+                results = tuple(told)
+            except BaseException:
+                shell.kill_running()
+                raise
     return Review(
         outcome=decide.worst(result.outcome for result in results),
         results=results,

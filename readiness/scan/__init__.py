@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from readiness import shell
 from readiness.scan.child import Order, ask
 from readiness.scan.observed import CDK, Scan, TemplateSeen
 from readiness.scan.template import NotATemplateError, Template, construct_path, find_templates, names, read_template
@@ -66,7 +67,11 @@ def scan(
     asked = [name for name, order in orders.items() if order.templates]
     with ThreadPoolExecutor(max_workers=len(SCANNERS)) as pool:
         runs = pool.map(lambda name: ask(name, SCANNERS[name], orders[name], deadline.total_seconds()), asked)
-        answers = tuple(runs)
+        try:
+            answers = tuple(runs)
+        except BaseException:
+            shell.kill_running()
+            raise
     return Scan(templates=seen, unread=unread, runs=answers, seconds=time.monotonic() - started)
 
 
