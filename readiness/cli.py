@@ -185,6 +185,16 @@ def _add_readers(commands: Any) -> None:
     )
     verify.add_argument("bundle", type=Path, metavar="BUNDLE")
     verify.set_defaults(act=_verify)
+    compare = commands.add_parser(
+        "compare",
+        help="say what moved between two runs",
+        description="Hold the figures, outcomes and findings of two bundles against each other. A figure is called "
+        "worse or better only where both runs' 95 % confidence intervals lie apart.",
+    )
+    compare.add_argument("old", type=Path, metavar="OLD")
+    compare.add_argument("new", type=Path, metavar="NEW")
+    compare.add_argument("--json", action="store_true", help="print the comparison as JSON on stdout")
+    compare.set_defaults(act=_compare)
     listing = commands.add_parser("gates", help="list every gate, its question and its settings")
     listing.set_defaults(act=_gates)
     plan = commands.add_parser("plan", help="check the plan and print it resolved; touches nothing")
@@ -255,6 +265,17 @@ def _verify(arguments: argparse.Namespace) -> int:
     print(f"  {done.files} files re-hashed, {done.judged} observations judged again, verdict decided again")
     if done.taken:
         print(f"  {done.taken} gates had seen nothing: taken as gaps")
+    return ExitCode.GO
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from readiness.compare import Comparison, compare_bundles, told
+
+    comparison = compare_bundles(arguments.old, arguments.new)
+    if arguments.json:
+        print(TypeAdapter(Comparison).dump_json(comparison, indent=1, exclude={"old", "new"}).decode())
+    else:
+        print("\n".join(told(comparison)))
     return ExitCode.GO
 
 
