@@ -17,6 +17,7 @@ from readiness.model import (
     Record,
     Severity,
 )
+from readiness.report.thresholds import margin, met
 
 _MARKS = {Outcome.PASSED: "✅ passed", Outcome.FAILED: "❌ failed", Outcome.INCONCLUSIVE: "❔ inconclusive"}
 _MOST_FINDINGS = 50
@@ -213,12 +214,11 @@ def _against(each: Measurement) -> tuple[str, str]:
     """Return the threshold and how far the value is on its right side, in per cent of the threshold."""
     if each.threshold is None or each.comparison is None:
         return "", ""
-    sign = -1 if each.comparison == ">=" else 1
-    distance = sign * (each.threshold - each.value)
-    mark = "✅" if distance > 0 or (distance == 0 and each.comparison != "<") else "❌"
-    margin = f"{sign * (each.threshold - each.value) / each.threshold:+.0%}" if each.threshold else ""
+    mark = "✅" if met(each) else "❌"
+    left = margin(each)
+    margin_text = "" if left is None else f"{left:+.0%}"
     symbol = {"<=": "≤", ">=": "≥", "<": "<"}[each.comparison]
-    return f"{mark} {symbol} {figure(each.threshold, each.unit)}", margin
+    return f"{mark} {symbol} {figure(each.threshold, each.unit)}", margin_text
 
 
 def figure(value: float, unit: str) -> str:
