@@ -200,7 +200,7 @@ def _add_report(commands: Any) -> None:
         description="Make the reports of a bundle again from its evidence, whatever the run came to. A bundle that its "
         "run never sealed is reported as such; one that was altered is refused.",
     )
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of a run's evidence")
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: a folder `report` beside the bundle")
     parser.add_argument(
         "--format",
@@ -283,10 +283,10 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _report(arguments: argparse.Namespace) -> int:
     from readiness.rendering import render
 
+    rendered = render(arguments.bundle, tuple(arguments.format.split(",")), altered=arguments.altered)
     folder = arguments.output or arguments.bundle.resolve().parent / "report"
     if folder.resolve().is_relative_to(arguments.bundle.resolve()):
         raise UsageError(f"{folder} lies in the bundle, which a report would alter.", hint="Name another --output.")
-    rendered = render(arguments.bundle, tuple(arguments.format.split(",")), altered=arguments.altered)
     _write(folder, rendered.files)
     for notice in rendered.notices:
         print(f"readiness: {notice}", file=sys.stderr)

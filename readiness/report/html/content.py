@@ -51,7 +51,7 @@ class Content:
         try:
             return evidence.read_json(self.root, result.observation, gate.observation)
         except EvidenceError as error:
-            return Unseen(why=f"What the gate {gate.id} saw cannot be read: {error.message}")
+            return Unseen(why=f"What the gate {gate.id} saw cannot be read: {self._said(error)}")
 
     def observations(self) -> dict[str, Any]:
         """Return gate -> what it saw, for each gate whose observation can be read."""
@@ -63,7 +63,11 @@ class Content:
         try:
             return read_artifact(evidence.read_bytes(self.root, path))
         except EvidenceError as error:
-            return Unseen(why=f"The seconds of the drive cannot be read: {error.message}")
+            return Unseen(why=f"The seconds of the drive cannot be read: {self._said(error)}")
+
+    def _said(self, error: EvidenceError) -> str:
+        """Return what an error says, with paths as the bundle knows them: it may lie elsewhere tomorrow."""
+        return error.message.replace(f"{self.root}/", "")
 
     def measurements(self, gate: str) -> dict[str, Measurement]:
         """Return name -> figure of those that a gate measured; the one with a threshold, where there are two."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from math import floor
 from typing import Any
 
 from markupsafe import Markup
 
 from readiness.gates import alarms as alarm_gate
 from readiness.gates import rollback as rollback_gate
+from readiness.load_result import LoadResult
 from readiness.model import GateResult, Stage
 from readiness.report import axes, over_time, plots
 from readiness.report.html import blocks, pictures
-from readiness.report.html.blocks import Facts, Heading, Items, Picture, Section, Table, Text, Unobserved
+from readiness.report.html.blocks import Facts, Fold, Heading, Items, Picture, Section, Table, Text, Unobserved
 from readiness.report.html.content import Content, Unseen
 from readiness.report.html.pictures import Timeline
 from readiness.report.plots import Lane, Mark, Plot, Series
@@ -113,32 +115,45 @@ def _rollback_pictures(
     """Yield rate, errors and p95 over time where the bundle holds the drill's seconds; else what was kept of them."""
     marks = [Mark(at=at, number=str(number)) for number, (at, _) in enumerate(instants, 1)]
     legend = [f"{at:+.1f} s: {words}" for at, words in instants]
-    path = getattr(seen, "artifact", "")
-    drive = content.drive(path) if path else Unseen(why="")
-    if not isinstance(drive, Unseen):
-        timeline = Timeline(
-            id="rollback",
-            found=over_time.stretches(drive),
-            origin_s=(seen.injected_at - drive.started_at).total_seconds(),
-            x_label="seconds since the bad release was ordered",
-            marks=marks,
-            legend=legend,
-        )
-        if timeline.found:
-            for picture in (
-                pictures.throughput(timeline),
-                pictures.errors(timeline),
-                pictures.latency(timeline, (95,)),
-            ):
-                if picture is not None:
-                    yield picture
-            return
-    if drive.why if isinstance(drive, Unseen) else "":
-        yield Unobserved(why=drive.why)  # type: ignore[union-attr]
-    yield from _failed_by_second(seen, instants, marks, legend)
-    yield Unobserved(
-        why="The evidence of this drill holds failed requests by second, but no request rate and no latency by second."
+    x_label = "seconds since the bad release was ordered"
+    drive = _drive(content, seen.artifact)
+    if isinstance(drive, Unseen):
+        yield from _failed_by_second(seen, instants, marks, legend)
+        yield Unobserved(why=f"Request rate and latency by second. {drive.why}")
+        return
+    yield from _drive_pictures("rollback", drive, seen.injected_at, x_label, marks, legend)
+
+
+def _drive(content: Content, path: str) -> LoadResult | Unseen:
+    """Return every second of a drill's load."""
+    if not path:
+        return Unseen(why="The bundle does not hold the seconds of this drill's load.")
+    drive = content.drive(path)
+    if isinstance(drive, Unseen) or drive.rows:
+        return drive
+    return Unseen(why="The load of this drill has no second in which anything was due.")
+
+
+def _drive_pictures(
+    id_: str, drive: LoadResult, origin: datetime, x_label: str, marks: Sequence[Mark], legend: Sequence[str]
+) -> Iterator[Any]:
+    """Yield what the clients of a drill saw, over time, with its instants."""
+    end = None if drive.ended_at is None else floor((drive.ended_at - drive.started_at).total_seconds())
+    found = over_time.stretches(drive, end=end)
+    if not found:
+        yield Unobserved(why="The load of this drill has no whole second.")
+        return
+    timeline = Timeline(
+        id=id_,
+        found=found,
+        origin_s=(origin - drive.started_at).total_seconds(),
+        x_label=x_label,
+        marks=marks,
+        legend=legend,
     )
+    yield pictures.throughput(timeline) or Unobserved(why="No request was due.")
+    yield pictures.errors(timeline) or Text(words="No request of this drill failed.")
+    yield pictures.latency(timeline, (95,)) or Unobserved(why="No request was answered, so there is no latency.")
 
 
 def _failed_by_second(
@@ -203,12 +218,30 @@ def _alarms(content: Content) -> Iterator[Any]:
         yield Unobserved(why="No alarm was drilled.")
         return
     yield from _alarm_picture(seen.drills)
+    for each in seen.drills:
+        yield from _alarm_fold(content, each)
     yield Table(
         caption="Each alarm: how long until it fired, reached the inbox, and cleared",
         head=("alarm of", "fault", "before", "to ALARM", "to its message", "fault out to OK", "to its message"),
         rows=[_alarm_row(each) for each in seen.drills],
         numeric=frozenset({3, 4, 5, 6}),
     )
+
+
+def _alarm_fold(content: Content, each: alarm_gate.Drilled) -> Iterator[Any]:
+    """Yield the load of one alarm's drill, on demand."""
+    if each.method == "set-state" or each.injected_at is None:
+        return
+    offsets = _offsets(each)
+    marks = [Mark(at=at, number=str(number)) for number, at in offsets]
+    legend = [words for _, words in _STEPS]
+    drive = _drive(content, each.artifact)
+    if isinstance(drive, Unseen):
+        yield Unobserved(why=f"Request rate, errors and latency by second of {each.objective}. {drive.why}")
+        return
+    x_label = "seconds since the fault was put in"
+    drawn = list(_drive_pictures(f"alarm-{each.objective}", drive, each.injected_at, x_label, marks, legend))
+    yield Fold(summary=f"What the clients saw while {each.objective} was drilled", blocks=drawn)
 
 
 _STEPS = (

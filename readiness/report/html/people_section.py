@@ -42,7 +42,7 @@ def runbooks(content: Content) -> Section:
 
 def _runbook_row(runbook: Runbook, result: GateResult) -> Sequence[str | Markup]:
     about = runbook.about
-    reviews = [f"{review.name}, {review.date}" for review in about.reviewers]
+    reviews = [part for review in about.reviewers for part in (review.name, blocks.small(str(review.date)))]
     return (
         blocks.lines(about.title, blocks.small(blocks.code(runbook.path))),
         ", ".join(about.alarms) or blocks.nothing(),
