@@ -96,6 +96,8 @@ class Plot:
     marks: Sequence[Mark] = ()
     spans: Sequence[Span] = ()
     step: float = 1.0
+    room: int = 0
+    """For how many letters of a line's name there is room at least; the same for plots that share their x axis."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,8 +144,8 @@ _MARK_GAP = 18
 
 def svg(plot: Plot) -> Markup:
     """Return a plot in both shapes."""
-    longest = max((len(series.name) for series in plot.series if not series.bars), default=0)
-    right = 16 + round(longest * _BOLD_LETTER)
+    letters = max([plot.room, *(len(series.name) for series in plot.series if not series.bars)])
+    right = 16 + round(letters * _BOLD_LETTER)
     return Markup("").join(_draw(plot, replace(shape, right=right)) for shape in (_WIDE, _NARROW))
 
 
@@ -260,7 +262,7 @@ def _span_names(plot: Plot, shape: _Shape) -> Iterator[Markup]:
     for span in plot.spans:
         left, right = _at(plot.x, span.start, shape), _at(plot.x, span.end, shape)
         if right - left > len(span.label) * shape.letter:
-            yield _text((left + right) / 2, shape.height - shape.bottom - 7, span.label, "span-name", "middle")
+            yield _text(right, shape.top - 6, span.label, "span-name", "end")
 
 
 def _one_series(plot: Plot, series: Series, shape: _Shape) -> Iterator[Markup]:

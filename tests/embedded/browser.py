@@ -21,7 +21,7 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable
 _DEADLINE_S = 60.0
 _KEYS = {"Tab": 9, "Enter": 13, "ArrowLeft": 37, "ArrowRight": 39}
 _ON_FDS_3_AND_4 = (
-    "import os, sys; r, w = int(sys.argv[1]), int(sys.argv[2]); r, w = os.dup(r), os.dup(w); "
+    "import fcntl, os, sys; r, w = (fcntl.fcntl(int(fd), fcntl.F_DUPFD, 10) for fd in sys.argv[1:3]); "
     "os.dup2(r, 3); os.dup2(w, 4); os.execv(sys.argv[3], sys.argv[3:])"
 )
 
@@ -36,8 +36,9 @@ def executable() -> str | None:
 class Browser:
     """One tab."""
 
-    def __init__(self, to_browser: int, from_browser: int) -> None:
+    def __init__(self, to_browser: int, from_browser: int, pid: int) -> None:
         self._to, self._from = to_browser, from_browser
+        self.pid = pid
         self._buffer = b""
         self._count = 0
         self._session: str | None = None
@@ -150,7 +151,7 @@ def browser() -> Iterator[Browser]:
         os.close(to_read)
         os.close(from_write)
         try:
-            tab = Browser(to_write, from_read)
+            tab = Browser(to_write, from_read, process.pid)
             tab.open_tab()
             yield tab
         finally:

@@ -121,7 +121,7 @@ def _rollback_pictures(
         yield from _failed_by_second(seen, instants, marks, legend)
         yield Unobserved(why=f"Request rate and latency by second. {drive.why}")
         return
-    yield from _drive_pictures("rollback", drive, seen.injected_at, x_label, marks, legend)
+    yield from _drive_pictures("rollback", "Rollback", drive, seen.injected_at, x_label, marks, legend)
 
 
 def _drive(content: Content, path: str) -> LoadResult | Unseen:
@@ -135,7 +135,13 @@ def _drive(content: Content, path: str) -> LoadResult | Unseen:
 
 
 def _drive_pictures(
-    id_: str, drive: LoadResult, origin: datetime, x_label: str, marks: Sequence[Mark], legend: Sequence[str]
+    id_: str,
+    name: str,
+    drive: LoadResult,
+    origin: datetime,
+    x_label: str,
+    marks: Sequence[Mark],
+    legend: Sequence[str],
 ) -> Iterator[Any]:
     """Yield what the clients of a drill saw, over time, with its instants."""
     end = None if drive.ended_at is None else floor((drive.ended_at - drive.started_at).total_seconds())
@@ -149,8 +155,9 @@ def _drive_pictures(
         origin_s=(origin - drive.started_at).total_seconds(),
         x_label=x_label,
         marks=marks,
-        legend=legend,
+        name=name,
     )
+    yield Items(items=legend, numbered=True)
     yield pictures.throughput(timeline) or Unobserved(why="No request was due.")
     yield pictures.errors(timeline) or Text(words="No request of this drill failed.")
     yield pictures.latency(timeline, (95,)) or Unobserved(why="No request was answered, so there is no latency.")
@@ -240,7 +247,8 @@ def _alarm_fold(content: Content, each: alarm_gate.Drilled) -> Iterator[Any]:
         yield Unobserved(why=f"Request rate, errors and latency by second of {each.objective}. {drive.why}")
         return
     x_label = "seconds since the fault was put in"
-    drawn = list(_drive_pictures(f"alarm-{each.objective}", drive, each.injected_at, x_label, marks, legend))
+    id_, name = f"alarm-{each.objective}", f"Drill of {each.objective}"
+    drawn = list(_drive_pictures(id_, name, drive, each.injected_at, x_label, marks, legend))
     yield Fold(summary=f"What the clients saw while {each.objective} was drilled", blocks=drawn)
 
 

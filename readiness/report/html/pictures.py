@@ -10,7 +10,6 @@ from readiness.histogram import Histogram
 from readiness.loadgen import rows
 from readiness.loadgen.rows import Tally
 from readiness.report import axes, over_time, plots
-from readiness.report.html import blocks
 from readiness.report.html.blocks import Picture, Table
 from readiness.report.markdown import figure
 from readiness.report.over_time import Reading, Stretch
@@ -18,6 +17,7 @@ from readiness.report.plots import Limit, Mark, Plot, Point, Series, Span
 
 _SHOWN_PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99)
 _CURVE_POINTS = 72
+_NAME_ROOM = 8
 _OUTCOME_WORDS = {
     rows.STATUS: "other status",
     rows.TIMEOUT: "timeout",
@@ -38,7 +38,7 @@ class Timeline:
         x_label: What the axis counts from.
         spans: Parts that are named, in seconds of the axis.
         marks: Instants, in seconds of the axis.
-        legend: What the numbered marks are.
+        name: What it is of, before the title of each picture; empty where that is plain.
     """
 
     id: str
@@ -47,7 +47,7 @@ class Timeline:
     origin_s: float = 0.0
     spans: Sequence[Span] = ()
     marks: Sequence[Mark] = ()
-    legend: Sequence[str] = ()
+    name: str = ""
 
     @property
     def step_s(self) -> int:
@@ -165,6 +165,7 @@ def _over_time(
     bars: Sequence[str] = (),
 ) -> Picture:
     several = timeline.step_s > 1
+    title = f"{timeline.name}: {title[0].lower()}{title[1:]}" if timeline.name else title
     series = [
         Series(
             name=name,
@@ -190,13 +191,13 @@ def _over_time(
         marks=timeline.marks,
         spans=timeline.spans,
         step=timeline.step_s,
+        room=_NAME_ROOM,
     )
     return Picture(
         id=id_,
         title=title,
         told=f"{told} {timeline.explained()}",
         svg=plots.svg(plot),
-        below=[blocks.Items(items=timeline.legend, numbered=True)] if timeline.legend else [],
         data=_data_table(title, timeline, lines, unit),
         at=timeline.at,
     )

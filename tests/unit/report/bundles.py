@@ -124,9 +124,9 @@ def load_seen(drive: LoadResult, artifact: str) -> load.Observation:
 GOOD = "arn:aws:ecs:eu-west-1:123456789012:task-definition/s:1"
 
 
-def rollback_seen() -> rollback.Observation:
+def rollback_seen(**changes: Any) -> rollback.Observation:
     state = ServiceState(task_definition=GOOD, desired=2, tasks={"a": GOOD, "b": GOOD}, digests=("sha256:1",))
-    return rollback.Observation(
+    seen = rollback.Observation(
         before=state,
         after=state,
         bad_task_definition=GOOD + "-bad",
@@ -151,6 +151,7 @@ def rollback_seen() -> rollback.Observation:
         max_recover=timedelta(seconds=60),
         max_failed_ratio=0.25,
     )
+    return replace(seen, **changes)
 
 
 def alarms_seen() -> alarms.Observation:
@@ -254,6 +255,7 @@ class Story:
 
     drive: LoadResult | None = field(default_factory=a_drive)
     rollback: rollback.Observation | None = field(default_factory=rollback_seen)
+    rollback_drive: LoadResult = field(default_factory=lambda: a_drive(45, per_second=40, failed=90))
     alarms: alarms.Observation | None = field(default_factory=alarms_seen)
     runbooks: runbooks.Observation | None = field(default_factory=runbooks_seen)
     findings: tuple[Finding, ...] = ()
@@ -289,6 +291,8 @@ def a_bundle(folder: Path, story: Story | None = None) -> Path:
     if story.alarms is not None:
         asked("alarms", story.alarms)
     if story.rollback is not None:
+        if story.rollback.artifact:
+            writer.put(story.rollback.artifact, load_result.artifact(story.rollback_drive))
         asked("rollback", story.rollback)
     if story.findings or story.gaps or story.measurements:
         judgement = Judgement(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -255,6 +256,31 @@ def test_the_instants_of_the_rollback_are_in_order_with_their_seconds(tmp_path):
     told = re.findall(r"\+([\d.]+) s: (\w+)", page.text)
 
     assert told[:4] == [("0.0", "inject"), ("20.0", "detect"), ("25.0", "recover"), ("30.0", "rolled")]
+
+
+def test_rate_errors_and_p95_of_the_rollback_are_those_of_its_seconds(tmp_path):
+    kept = "artifacts/rollback/rows.json.gz"
+    story = Story(rollback=rollback_seen(artifact=kept, injected_at=T0 + timedelta(seconds=8)))
+    page, _ = rendered(tmp_path, story)
+    drive = story.rollback_drive
+
+    rate = page.table("Rollback: throughput over time").rows[1:]
+    assert [row[0].text for row in rate] == [str(second - 8) for second in range(45)], "from the order of the release"
+    assert sum(float(row[1].text) for row in rate) == 45 * 40
+    assert sum(float(row[1].text) for row in page.table("Rollback: failed requests over time").rows[1:]) == 90
+    for second, row in enumerate(page.table("Rollback: latency over time").rows[1:]):
+        of_it = load_result.window(drive.rows, range(second, second + 1))
+        answered = load_result.total(of_it).latencies().total
+        shown = f"{load_result.percentile_ms(of_it, 95):.3f}".rstrip("0").rstrip(".") if answered else "–"
+        assert row[1].text == shown
+    assert "no request rate" not in page.text
+
+
+def test_a_drill_whose_seconds_were_not_kept_says_so(tmp_path):
+    page, _ = rendered(tmp_path)
+
+    assert "Request rate and latency by second. The bundle does not hold the seconds of this drill's load." in page.text
+    assert sum(int(row[1].text) for row in page.table("Failed requests by second").rows[1:]) == 100
 
 
 def test_the_latencies_of_an_alarm_are_those_of_the_observation(tmp_path):
