@@ -15,6 +15,7 @@ from aws_cdk import App  # noqa: E402
 
 from readiness import contract  # noqa: E402
 from readiness.plan import DEFAULT_FILE, load_plan  # noqa: E402
+from stacks.advice import advise  # noqa: E402
 from stacks.readiness_stack import ReadinessStack, identity  # noqa: E402
 
 REPOSITORY = Path(__file__).resolve().parent
@@ -25,6 +26,7 @@ def main() -> None:
     app = App()
     plan = load_plan(REPOSITORY / (app.node.try_get_context(contract.CONTEXT_PLAN) or DEFAULT_FILE))
     ReadinessStack(app, contract.STACK_ID, plan=plan, identity=identity(app.node, plan))
+    advise(app)
     app.synth()
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,14 @@ import psutil
 
 from readiness import contract, staging
 from readiness.cloud import await_end, connect_aws, servers, strays, translated
-from readiness.errors import ReadinessError, TeardownError
+from readiness.errors import CloudError, ReadinessError, TeardownError
 from readiness.gates import leftovers
 from readiness.ledger import FILE, Entry, Ledger
+from readiness.removal import remove_stack
 from readiness.run import RUNS
 
 _STOP_DEADLINE_S = 30.0
+Step = Callable[[], None]
 _RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4}")
 
 
@@ -96,12 +99,34 @@ def teardown_aws(run_id: str, begun: Entry, ledger: Ledger, narrate: Callable[[s
             hint="Use the credentials of that account.",
         )
     narrate(f"Tearing down {run_id} in account {connection.account}")
-    stop_tasks(connection.client("ecs"), made)
-    for family in {entry.name for entry in made if entry.kind == "task-definition"}:
-        deregister_family(connection.client("ecs"), family)
+    failed = [*_failures(steps(connection.client, run_id, made, ledger))]
+    try:
+        proven = prove(run_id, connection.client, ledger)
+    except TeardownError as error:
+        raise TeardownError(error.leftovers, hint="\n  ".join([*failed, error.hint])) from error
+    if failed:
+        raise CloudError(
+            "\n  ".join(failed), hint=f"Nothing was found to be left. To be sure: readiness teardown {run_id}"
+        )
+    return proven
+
+
+def steps(clients: Callable[[str], Any], run_id: str, made: tuple[Entry, ...], ledger: Ledger) -> Iterator[Step]:
+    """Yield what takes away what a run made, in order: what runs first, what it ran in last."""
+    yield lambda: stop_tasks(clients("ecs"), made)
+    for family in sorted({entry.name for entry in made if entry.kind == "task-definition"}):
+        yield partial(deregister_family, clients("ecs"), family)
     if any(entry.kind == "stack" for entry in made):
-        staging.destroy(connection.client("cloudformation"), staging.stack_name(run_id), ledger)
-    return prove(run_id, connection.client, ledger)
+        yield lambda: remove_stack(clients, staging.stack_name(run_id), ledger)
+
+
+def _failures(todo: Iterable[Step]) -> Iterator[str]:
+    """Take every step, and yield what went wrong: that one thing cannot be stopped must not leave the rest standing."""
+    for step in todo:
+        try:
+            step()
+        except ReadinessError as error:
+            yield error.message
 
 
 def stop_tasks(ecs: Any, made: tuple[Entry, ...]) -> None:

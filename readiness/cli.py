@@ -20,6 +20,7 @@ import readiness
 from readiness import decide, evidence, gates, report, triage
 from readiness.decide import ExitCode
 from readiness.errors import PlanError, ReadinessError, TeardownError, UsageError
+from readiness.interruption import Interrupted, Signals
 from readiness.model import Disposed, GateResult, Plan, Record, Waiver, spell_duration
 from readiness.narrator import Narrator
 from readiness.plan import DEFAULT_FILE, digest, load_plan, parse
@@ -65,7 +66,7 @@ def command(arguments: Sequence[str]) -> int:
         return _fail(error, ExitCode.LEFTOVERS)
     except ReadinessError as error:
         return _fail(error, ExitCode.NO_RELIABLE_VERDICT)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         print("readiness: interrupted", file=sys.stderr)
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
@@ -185,6 +186,16 @@ def _add_readers(commands: Any) -> None:
     verify.add_argument("bundle", type=Path, metavar="BUNDLE")
     verify.set_defaults(act=_verify)
     _add_report(commands)
+    compare = commands.add_parser(
+        "compare",
+        help="say what moved between two runs",
+        description="Hold the figures, outcomes and findings of two bundles against each other. A figure is called "
+        "worse or better only where both runs' 95 % confidence intervals lie apart.",
+    )
+    compare.add_argument("old", type=Path, metavar="OLD", help="bundle of the earlier run")
+    compare.add_argument("new", type=Path, metavar="NEW", help="bundle of the later run")
+    compare.add_argument("--json", action="store_true", help="print the comparison as JSON on stdout")
+    compare.set_defaults(act=_compare)
     listing = commands.add_parser("gates", help="list every gate, its question and its settings")
     listing.set_defaults(act=_gates)
     plan = commands.add_parser("plan", help="check the plan and print it resolved; touches nothing")
@@ -295,6 +306,17 @@ def _report(arguments: argparse.Namespace) -> int:
     return ExitCode.GO
 
 
+def _compare(arguments: argparse.Namespace) -> int:
+    from readiness.compare import Comparison, compare_bundles, told
+
+    comparison = compare_bundles(arguments.old, arguments.new)
+    if arguments.json:
+        print(TypeAdapter(Comparison).dump_json(comparison, indent=1, exclude={"old", "new"}).decode())
+    else:
+        print("\n".join(told(comparison)))
+    return ExitCode.GO
+
+
 def _gates(arguments: argparse.Namespace) -> int:
     for gate in gates.all_gates():
         print(f"{gate.id}  [{gate.stage}]\n    {gate.question}")
@@ -323,7 +345,8 @@ def _plan(arguments: argparse.Namespace) -> int:
 def _scan(arguments: argparse.Namespace) -> int:
     from readiness.review import review
 
-    seen = review(Path.cwd(), arguments.plan, arguments.waivers, tuple(arguments.templates))
+    with Signals().caught(lambda _: None):
+        seen = review(Path.cwd(), arguments.plan, arguments.waivers, tuple(arguments.templates))
     changed = None if arguments.diff is None else triage.since(arguments.diff, seen.results)
     if arguments.output is not None:
         _write(arguments.output, report.findings_files(seen.results, seen.blocking))

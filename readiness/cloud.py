@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import selectors
 import subprocess
 import sys
 import time
@@ -35,6 +36,7 @@ EMBEDDED_ID_VARIABLE = "READINESS_EMBEDDED_ID"
 
 EMBEDDED_FLEET_IMAGE = "readiness-fleet:local"
 _SETTINGS = "settings.json"
+_START_DEADLINE_S = 60.0
 _STOP_DEADLINE_S = 30.0
 _CONFIG = Config(retries={"mode": "standard", "max_attempts": 8}, connect_timeout=10, read_timeout=60)
 
@@ -194,9 +196,8 @@ def start_embedded(
             cwd=repository,
             start_new_session=True,
         )
-    assert process.stdout is not None
     try:
-        ready: dict[str, str] = json.loads(process.stdout.readline())
+        ready: dict[str, str] = json.loads(_first_line(process, _START_DEADLINE_S))
     except BaseException as error:
         process.kill()
         process.wait()
@@ -206,6 +207,21 @@ def start_embedded(
         raise CloudError(f"The embedded AWS did not start:\n{tail}", hint=f"Its log is {log}.") from None
     ledger.note("embedded-aws-ready", name=ready["id"], endpoint=ready["endpoint"], pid=str(ready["pid"]))
     return process, ready
+
+
+def _first_line(process: subprocess.Popen[bytes], deadline_s: float) -> bytes:
+    """Return the first line that a program says; less than a line if it ends, or takes too long, before."""
+    assert process.stdout is not None
+    until = time.monotonic() + deadline_s
+    said = b""
+    with selectors.DefaultSelector() as ready:
+        ready.register(process.stdout, selectors.EVENT_READ)
+        while b"\n" not in said and ready.select(max(0.0, until - time.monotonic())):
+            more = os.read(process.stdout.fileno(), 65536)
+            if not more:
+                break
+            said += more
+    return said
 
 
 def stop_embedded(process: subprocess.Popen[bytes], embedded_id: str) -> None:
@@ -222,6 +238,11 @@ def stop_embedded(process: subprocess.Popen[bytes], embedded_id: str) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    except BaseException:  # somebody would not wait: what it runs must not outlive us all the same
+        process.kill()
+        process.wait()
+        await_no_strays(embedded_id)
+        raise
     await_no_strays(embedded_id)
 
 

@@ -34,6 +34,9 @@ DRILL_SLOW: Final = "slow"
 
 FAULT_DELAY_VARIABLE: Final = "FAULT_DELAY_S"
 
+ADVICE: Final = "cdk-nag"
+"""What the stacks' second opinion is called in the cloud assembly's ``validation-report.json``."""
+
 
 class Output:
     """Keys of the stack's outputs."""

@@ -42,7 +42,13 @@ class ToolError(ReadinessError):
     """A program that we ran failed, or said something unreadable."""
 
     def __init__(self, argv: Sequence[str], exit_code: int | None, stderr: str, *, hint: str = "") -> None:
-        ended = "did not end in time" if exit_code is None else f"ended with exit code {exit_code}"
+        ended = (
+            "did not end in time"
+            if exit_code is None
+            else f"was killed by signal {-exit_code}"
+            if exit_code < 0
+            else f"ended with exit code {exit_code}"
+        )
         tail = "\n".join(f"    {line}" for line in stderr.strip().splitlines()[-20:])
         super().__init__(f"`{' '.join(argv)}` {ended}" + (f":\n{tail}" if tail else "."), hint=hint)
         self.exit_code = exit_code

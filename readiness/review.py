@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-from readiness import decide, gates, staging
+from readiness import decide, gates, shell, staging
 from readiness.errors import ReadinessError
 from readiness.evidence import BundleWriter
-from readiness.gate import Context
+from readiness.gate import Context, Gate
 from readiness.ledger import FILE, Ledger
-from readiness.model import GateResult, Gates, Outcome, Plan, ScanTerms, Severity
+from readiness.model import GateResult, Gates, Outcome, Plan, ScanTerms, Severity, Waiver
 from readiness.plan import DEFAULT_FILE, load_plan
 from readiness.run import blind, result_of, settings_of
 from readiness.scan.template import find_templates
@@ -68,22 +69,29 @@ def review(repository: Path, plan_file: Path, waivers_file: Path, templates: tup
             ledger=Ledger(folder / FILE),
             bundle=BundleWriter(folder / "bundle"),
         )
-        results = []
-        for gate in gates.all_gates():
-            if gate.id in SCANNING:
-                begun = datetime.now(UTC)
-                settings = settings_of(gate, plan, str(plan_file))
-                try:
-                    judgement = gate.judge(gate.observe(context, settings), settings)
-                except ReadinessError as error:
-                    judgement = blind(gate, str(error))
-                results.append(result_of(plan, register, gate, judgement, None, begun, datetime.now(UTC), begun))
+        asked = [(gate, settings_of(gate, plan, str(plan_file))) for gate in gates.all_gates() if gate.id in SCANNING]
+        with ThreadPoolExecutor(max_workers=len(asked)) as side_by_side:
+            told = side_by_side.map(lambda each: _ask(context, register, *each), asked)
+            try:
+                results = tuple(told)
+            except BaseException:
+                shell.kill_running()
+                raise
     return Review(
         outcome=decide.worst(result.outcome for result in results),
-        results=tuple(results),
+        results=results,
         templates=templates,
         blocking=plan.blocking_severities,
     )
+
+
+def _ask(context: Context, register: tuple[Waiver, ...], gate: Gate[Any, Any], settings: Any) -> GateResult:
+    begun = datetime.now(UTC)
+    try:
+        judgement = gate.judge(gate.observe(context, settings), settings)
+    except ReadinessError as error:
+        judgement = blind(gate, str(error))
+    return result_of(context.plan, register, gate, judgement, None, begun, datetime.now(UTC), begun)
 
 
 def _terms(plan_file: Path, *, alone: bool) -> Plan | ScanTerms:

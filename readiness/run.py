@@ -37,6 +37,7 @@ from readiness.model import (
     spell_duration,
 )
 from readiness.narrator import Narrator
+from readiness.removal import remove_stack
 from readiness.report.html import Content, as_html
 
 RUNS = Path(".readiness") / "runs"
@@ -279,7 +280,7 @@ def deploy_and_drill(
         ask(this, Stage.DISRUPTIVE, standing)
     finally:
         with this.signals.tearing_down(), this.span("Destroy the clone"):
-            staging.destroy(connection.client("cloudformation"), staging.stack_name(this.id), this.ledger)
+            remove_stack(connection.client, staging.stack_name(this.id), this.ledger)
 
 
 def keep_templates(this: Run, assembly: staging.Assembly) -> None:

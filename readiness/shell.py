@@ -16,6 +16,8 @@ from readiness.errors import ToolError
 _DRAIN_S = 5.0
 """How long the pipes of a killed program may take to close: a grandchild in another session can hold them open."""
 
+_running: set[subprocess.Popen[bytes]] = set()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletedRun:
@@ -61,6 +63,7 @@ def run(
         )
     except OSError as error:
         raise ToolError(argv, 127, f"{error.strerror}: {error.filename or argv[0]}", hint="Is it installed?") from error
+    _running.add(process)
     try:
         stdout, stderr = process.communicate(stdin, timeout=deadline_s)
     except subprocess.TimeoutExpired:
@@ -70,9 +73,21 @@ def run(
     except BaseException:
         _kill(process)
         raise
+    finally:
+        _running.discard(process)
     if process.returncode != 0:
         raise ToolError(argv, process.returncode, stderr.decode(errors="replace"))
     return CompletedRun(stdout=stdout, stderr=stderr, seconds=time.monotonic() - started)
+
+
+def kill_running() -> None:
+    """Kill every program that ``run`` has running in any thread, with all their children.
+
+    For whoever is interrupted while other threads wait for programs: an interruption reaches the main thread alone.
+    """
+    for process in list(_running):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> bytes:

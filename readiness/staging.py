@@ -1,10 +1,8 @@
-"""The clone: synthesized, deployed, destroyed."""
+"""The clone: synthesized and deployed."""
 
 from __future__ import annotations
 
 import json
-import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from readiness import contract, toolchain
 from readiness.cloud import Connection, translated
-from readiness.errors import CloudError, DeployError, ReadinessError, TeardownError, ToolError
+from readiness.errors import CloudError, DeployError, ReadinessError, ToolError
 from readiness.ledger import Ledger
 from readiness.model import Clone
 from readiness.shell import run as run_program
@@ -23,9 +21,6 @@ from readiness.shell import run as run_program
 BOOTSTRAP_PARAMETER = "/cdk-bootstrap/hnb659fds/version"
 _SYNTH_DEADLINE_S = 300.0
 _DEPLOY_DEADLINE_S = 3600.0
-_DESTROY_DEADLINE_S = 3600.0
-_POLL_S = 1.0
-_GONE = "DELETE_COMPLETE"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,45 +192,6 @@ def record_resources(cloudformation: Any, stack: str, ledger: Ledger) -> None:
                     name=resource.get("PhysicalResourceId", ""),
                     logical_id=resource["LogicalResourceId"],
                 )
-
-
-def destroy(cloudformation: Any, name: str, ledger: Ledger) -> None:
-    """Delete the stack and wait until it is gone; deleting what is not there is no error.
-
-    Raises:
-        TeardownError: it is not gone, with the reason that CloudFormation gives.
-    """
-    stack_id = _status(cloudformation, name)[0]
-    if stack_id is None:
-        return
-    # The resources of a stack that failed half-way were never listed: list them before they go.
-    if not any(entry.event == "resource" for entry in ledger.entries()):
-        record_resources(cloudformation, stack_id, ledger)
-    command = f"aws cloudformation delete-stack --stack-name {name}"
-    with translated(f"Deleting stack {name}"):
-        cloudformation.delete_stack(StackName=stack_id)
-    until = time.monotonic() + _DESTROY_DEADLINE_S
-    status, reason = "", ""
-    while time.monotonic() < until:
-        _, status, reason = _status(cloudformation, stack_id)
-        if status in ("", _GONE):
-            ledger.note("stack-deleted", kind="stack", name=stack_id)
-            return
-        if status == "DELETE_FAILED":
-            break
-        time.sleep(_POLL_S)
-    raise TeardownError([f"stack {name} ({status}: {reason})"], hint=f"Mend the cause, then: {command}")
-
-
-def _status(cloudformation: Any, stack: str) -> tuple[str | None, str, str]:
-    """Return id, status and reason of a stack; an unknown one has no id."""
-    try:
-        found = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
-    except ClientError as error:
-        if re.search(r"does not exist", str(error)):
-            return None, "", ""
-        raise CloudError(f"Stack {stack} cannot be described: {error}") from error
-    return found["StackId"], found["StackStatus"], found.get("StackStatusReason", "")
 
 
 def alarms(deployed: Clone) -> dict[str, str]:

@@ -9,6 +9,9 @@ from fractions import Fraction
 from readiness.errors import ReadinessError
 from readiness.histogram import Histogram
 
+_Z95 = 1.959963984540054
+"""How many standard deviations to either side hold 95 % of a normal distribution."""
+
 
 class NoSamplesError(ReadinessError):
     """A figure was asked of no samples. There is no such figure; least of all is it zero."""
@@ -89,6 +92,24 @@ def interval_ms(histogram: Histogram, percentile: float, confidence: float = 0.9
     if ranks is None:
         return None
     return histogram.value_at_rank(ranks[0]) / 1000, histogram.value_at_rank(ranks[1]) / 1000
+
+
+def share_interval(share: float, samples: int) -> tuple[float, float]:
+    """Return the bounds of a share's 95 % confidence interval, by Wilson's score: sound also near 0 and 1.
+
+    Args:
+        share: Between 0 and 1.
+        samples: Of how many.
+
+    Raises:
+        NoSamplesError: *samples* is 0.
+    """
+    if samples <= 0:
+        raise NoSamplesError("confidence interval of a share")
+    squared = _Z95**2 / samples
+    middle = (share + squared / 2) / (1 + squared)
+    half = math.sqrt(share * (1 - share) * squared + squared**2 / 4) / (1 + squared)
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _binomial_quantile(trials: int, share: float, probability: float) -> int:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from readiness.gate import Context, Gate
 from readiness.model import ControlFamily, Duration, Judgement, Stage, record
-from readiness.scan import CHECKOV, scan
+from readiness.scan import SECURITY, scan
 from readiness.scan.findings import judge_security
 from readiness.scan.observed import Scan
 
@@ -23,25 +23,25 @@ class Settings:
     )
     """Controls of which something must have been examined."""
     deadline: Duration = timedelta(minutes=5)
-    """After which the scanner is killed."""
+    """After which a scanner is killed."""
 
 
 @record
 class Observation:
-    """What each rule of checkov, of its secret detectors and of our own checks said of each resource."""
+    """What each rule of each scanner said of each resource."""
 
     scan: Scan
 
 
 def observe(ctx: Context, settings: Settings) -> Observation:
     """Scan every template of the cloud assembly."""
-    ctx.narrate(f"checkov and our own checks look at {len(ctx.templates)} template(s)")
-    return Observation(scan=scan(ctx.templates, ctx.plan.aws.region, (CHECKOV,), settings.deadline))
+    ctx.narrate(f"{', '.join(SECURITY)} and our own checks look at {len(ctx.templates)} template(s)")
+    return Observation(scan=scan(ctx.templates, ctx.plan.aws.region, SECURITY, settings.deadline))
 
 
 def judge(seen: Observation, settings: Settings) -> Judgement:
     """Make a finding of what failed or was skipped, and a gap of each control that nobody looked at."""
-    return judge_security(seen.scan, (CHECKOV,), settings.required_families)
+    return judge_security(seen.scan, SECURITY, settings.required_families)
 
 
 GATE = Gate(

@@ -13,17 +13,26 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from readiness import shell
 from readiness.scan.child import Order, ask
-from readiness.scan.observed import Scan, TemplateSeen
+from readiness.scan.observed import CDK, Scan, TemplateSeen
 from readiness.scan.template import NotATemplateError, Template, construct_path, find_templates, names, read_template
 
-__all__ = ["CFN_LINT", "CHECKOV", "SCANNERS", "NotATemplateError", "find_templates", "scan"]
+__all__ = ["CFN_LINT", "SCANNERS", "SECURITY", "NotATemplateError", "find_templates", "scan"]
 
 CFN_LINT: Final = "cfn-lint"
 CHECKOV: Final = "checkov"
 """checkov's CloudFormation checks, its secret detectors, and our own checks, which it runs."""
+CLOUDFORMATION_VALIDATE: Final = "cloudformation-validate"
+"""AWS's own security rules for templates, and the Guard rules of Control Tower, which it runs."""
+SECURITY: Final = (CHECKOV, CLOUDFORMATION_VALIDATE, CDK)
 
-SCANNERS: Final = {CFN_LINT: "readiness.scan.cfn_lint", CHECKOV: "readiness.scan.checkov"}
+SCANNERS: Final = {
+    CFN_LINT: "readiness.scan.cfn_lint",
+    CHECKOV: "readiness.scan.checkov",
+    CLOUDFORMATION_VALIDATE: "readiness.scan.cloudformation_validate",
+    CDK: "readiness.scan.cdk_report",
+}
 """Scanner -> the module that scans when it is run."""
 
 DEFAULT_DEADLINE: Final = timedelta(minutes=5)
@@ -51,12 +60,18 @@ def scan(
             read.append(read_template(path.absolute(), name))
         except NotATemplateError as error:
             unread[name] = error.message
-    order = Order(templates={template.name: str(template.path) for template in read}, region=region)
-    asked = scanners if read else ()
-    with ThreadPoolExecutor(max_workers=len(SCANNERS)) as pool:
-        runs = pool.map(lambda name: ask(name, SCANNERS[name], order, deadline.total_seconds()), asked)
-        answers = tuple(runs)
     seen = tuple(_seen(template) for template in read)
+    every = {template.name: str(template.path) for template in read}
+    synthesized = {template.name: every[template.name] for template in seen if template.synthesized}
+    orders = {name: Order(templates=synthesized if name == CDK else every, region=region) for name in scanners}
+    asked = [name for name, order in orders.items() if order.templates]
+    with ThreadPoolExecutor(max_workers=len(SCANNERS)) as pool:
+        runs = pool.map(lambda name: ask(name, SCANNERS[name], orders[name], deadline.total_seconds()), asked)
+        try:
+            answers = tuple(runs)
+        except BaseException:
+            shell.kill_running()
+            raise
     return Scan(templates=seen, unread=unread, runs=answers, seconds=time.monotonic() - started)
 
 
@@ -65,5 +80,6 @@ def _seen(template: Template) -> TemplateSeen:
         name=template.name,
         digest=template.digest,
         resources={name: part.kind for name, part in template.resources.items()},
+        synthesized=(template.path.parent / "cdk.out").is_file(),
         construct_paths={name: path for name, part in template.resources.items() if (path := construct_path(part))},
     )

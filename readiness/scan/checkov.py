@@ -24,6 +24,7 @@ SCANNER = "checkov"
 
 _SECRETS = "checkov/CKV_SECRET_"
 _LARGEST_BYTES = 50_000_000
+_WORTH_FORKING = 8
 _ALLOWLIST = "allowlist secret"
 """A comment with which a line hides from the secret detectors, and which checkov does not report."""
 
@@ -58,6 +59,7 @@ def scan(order: Order) -> ScannerRun:
     started = time.monotonic()
     said = _Answer(order)
     own = {check.rule: check for check in all_checks()}
+    _stay_in_one_process(len(said.templates))
     _notice_crashes(said.errors)
     lines: dict[str, dict[str, tuple[int, int]]] = {}
     said.attempt("the CloudFormation checks", lambda: lines.update(_scan_resources(said, own)))
@@ -85,6 +87,12 @@ def _notice_crashes(errors: list[str]) -> None:
         errors.append(f"{self.id} crashed on {entity_name} ({entity_type}): {why}")
 
     BaseCheck.log_check_error = note  # type: ignore[method-assign]
+
+
+def _stay_in_one_process(templates: int) -> None:
+    """Keep checkov from forking for a handful of files: other scanners have the other cores."""
+    if templates < _WORTH_FORKING:
+        os.environ["CHECKOV_PARALLELIZATION_TYPE"] = "none"
 
 
 def _scan_resources(said: _Answer, own: Mapping[str, OwnCheck]) -> dict[str, dict[str, tuple[int, int]]]:

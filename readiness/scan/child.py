@@ -5,6 +5,7 @@ Scanners take seconds to import, print what they like and may crash or hang; non
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tempfile
@@ -34,6 +35,9 @@ class Order:
     templates: dict[str, str]
     region: str
 
+
+_COLLECT_SELDOM = (200_000, 50, 100)
+"""A scanner makes many objects, keeps them and ends: looking for garbage takes a tenth of its time and finds little."""
 
 _ORDER = TypeAdapter(Order)
 _RUN = TypeAdapter(ScannerRun)
@@ -72,6 +76,7 @@ def ask(scanner: str, module: str, order: Order, deadline_s: float) -> ScannerRu
 
 def answer(scanner: str, scan: Callable[[Order], ScannerRun]) -> None:
     """Be the scanner's process: read the order, scan, write the run. What else is printed goes to stderr."""
+    gc.set_threshold(*_COLLECT_SELDOM)
     stdout = os.dup(1)
     os.dup2(2, 1)
     try:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from readiness import contract
 from readiness.model import ControlFamily, Finding, Gap, Judgement, Measurement, Severity
-from readiness.scan.observed import CheckResult, Result, Rule, Scan, TemplateSeen
+from readiness.scan.observed import CDK, CheckResult, Result, Rule, Scan, TemplateSeen
 from readiness.scan.template import WHOLE_TEMPLATE
+
+_SOURCES = ("readiness", "checkov", "control-tower", "cloudformation-validate", "cfn-lint", "cdk", "cdk-nag")
+"""Sources of rules: the one that tells most of a fault, and how to mend it in the CDK, first."""
 
 _LOUDEST = 3
 """How many details of one fault its message quotes; it counts the rest."""
@@ -71,31 +74,48 @@ def findings(scan: Scan) -> tuple[Finding, ...]:
     """
     rules = {rule.id: rule for run in scan.runs for rule in run.rules}
     templates = {template.name: template for template in scan.templates}
-    faults: dict[tuple[str, str, str], list[Result]] = {}
+    faults: dict[tuple[str, str], dict[str, list[Result]]] = {}
     for run in scan.runs:
         for result in run.results:
             if result.result is not CheckResult.PASSED:
-                faults.setdefault((result.template, result.part, result.rule), []).append(result)
-    made = []
-    for (template, part, rule_id), results in faults.items():
-        others = _same_fault(rules, faults, template, part, rule_id)
-        if others is not None:
-            seen = templates.get(template)
-            made.append(
-                _finding(rules.get(rule_id), results, seen, [rules[other] for other in others if other in rules])
-            )
+                faults.setdefault((result.template, result.part), {}).setdefault(result.rule, []).append(result)
+    made = [
+        _finding(rules.get(rule), of_part[rule], templates.get(template), [rules[each] for each in others])
+        for (template, _), of_part in faults.items()
+        for rule, others in _one_for_each_fault(rules, of_part).items()
+    ]
     return tuple(sorted(made, key=lambda finding: (finding.severity.rank, finding.rule, finding.subject)))
 
 
-def _same_fault(
-    rules: dict[str, Rule], faults: Collection[tuple[str, str, str]], template: str, part: str, rule_id: str
-) -> list[str] | None:
-    """Return the rules whose finding this one stands for too; None if another one's finding stands for it."""
-    for other in rules.values():
-        if rule_id in other.same_fault and (template, part, other.id) in faults:
-            return None
-    own = rules.get(rule_id)
-    return [other for other in (own.same_fault if own else ()) if (template, part, other) in faults]
+def _one_for_each_fault(rules: Mapping[str, Rule], failed: Collection[str]) -> dict[str, list[str]]:
+    """Return the rules that speak for a fault of a part, each with the other rules that saw the same.
+
+    Of two rules that see the same fault, the one of the source that tells most of it speaks.
+    """
+    known = sorted((rule for rule in failed if rule in rules), key=_rank)
+    spoken: dict[str, list[str]] = {rule: [] for rule in failed if rule not in rules}
+    for rule in known:
+        before = [
+            other
+            for other in spoken
+            if _rank(other) < _rank(rule)
+            and other in rules
+            and any(_same(rules[each], rules[rule]) for each in (other, *spoken[other]))
+        ]
+        for other in before:
+            spoken[other].append(rule)
+        if not before:
+            spoken[rule] = []
+    return spoken
+
+
+def _rank(rule: str) -> int:
+    source = rule.partition("/")[0]
+    return _SOURCES.index(source) if source in _SOURCES else len(_SOURCES)
+
+
+def _same(one: Rule, other: Rule) -> bool:
+    return other.id in one.same_fault or one.id in other.same_fault
 
 
 def _finding(rule: Rule | None, results: list[Result], template: TemplateSeen | None, others: list[Rule]) -> Finding:
@@ -160,11 +180,13 @@ def gaps(scan: Scan, scanners: Iterable[str], families: Iterable[ControlFamily])
     runs = {run.scanner: run for run in scan.runs}
     for scanner in scanners:
         run = runs.get(scanner)
+        concerned = [template for template in scan.templates if scanner != CDK or template.synthesized]
         if run is None:
-            missed.append(Gap(what=scanner, why="was not asked"))
+            if concerned or not scan.templates:
+                missed.append(Gap(what=scanner, why="was not asked"))
             continue
         missed += [Gap(what=scanner, why=error) for error in run.errors]
-        for template in scan.templates:
+        for template in concerned:
             if not template.resources:
                 missed.append(Gap(what=scanner, why=f"{template.name} has no resource to look at"))
             elif template.name not in run.templates and not run.errors:

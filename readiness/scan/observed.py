@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import field
 from enum import StrEnum
+from typing import Final
 
 from readiness.model import ControlFamily, Severity, record
 
@@ -86,6 +87,10 @@ class ScannerRun:
     seconds: float = 0.0
 
 
+CDK: Final = "cdk"
+"""The scanner that reads what a cloud assembly tells: of a template that lies in none it is not asked."""
+
+
 @record
 class TemplateSeen:
     """A template that was read, and what is in it.
@@ -94,12 +99,14 @@ class TemplateSeen:
         name: Its name.
         digest: SHA-256 of its bytes.
         resources: Logical id -> type.
+        synthesized: It lies in a cloud assembly.
         construct_paths: Logical id -> where the CDK app made it; only of those that say.
     """
 
     name: str
     digest: str
     resources: dict[str, str]
+    synthesized: bool = False
     construct_paths: dict[str, str] = field(default_factory=dict)
 
 

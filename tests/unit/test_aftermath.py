@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import pytest
 
 from readiness import aftermath
-from readiness.errors import ReadinessError, TeardownError
+from readiness.errors import CloudError, ReadinessError, TeardownError
 from readiness.gates import leftovers
 from readiness.inventory import Resource
 from readiness.ledger import Ledger
 from readiness.run import RUNS
-from tests.unit.samples import FakeClient
+from tests.unit.samples import FakeClient, client_error
 
 RUN = "20260301-120000-abcd"
 STACK = f"readiness-{RUN}"
@@ -166,6 +166,9 @@ class Aws:
             deregister_task_definition=lambda **asked: self.steps.append(f"deregister {asked['taskDefinition']}"),
         )
 
+    def remove(self, name):
+        self.steps.append(f"destroy {name}")
+
     def client(self, service):
         return {"ecs": self.ecs, "cloudformation": "cloudformation"}[service]
 
@@ -175,9 +178,7 @@ def aws(monkeypatch):
     aws = Aws()
     regions = []
     monkeypatch.setattr(aftermath, "connect_aws", lambda region, production: regions.append(region) or aws)
-    monkeypatch.setattr(
-        aftermath.staging, "destroy", lambda cloudformation, name, ledger: aws.steps.append(f"destroy {name}")
-    )
+    monkeypatch.setattr(aftermath, "remove_stack", lambda clients, name, ledger: aws.remove(name))
 
     def look(clients, ledger):
         aws.steps.append("look")
@@ -241,3 +242,27 @@ def test_a_run_that_made_no_stack_has_none_destroyed(ledger, teardown, aws):
     teardown()
 
     assert aws.steps == ["look"]
+
+
+def test_tasks_that_cannot_be_stopped_do_not_keep_the_stack_standing(ledger, teardown, aws):
+    on_aws(ledger)
+    aws.ecs.answers["list_clusters"] = client_error("AccessDenied")
+
+    with pytest.raises(CloudError, match="Stopping the run's tasks failed"):
+        teardown()
+    assert aws.steps == [f"deregister arn:x:task-definition/{STACK}-bad-release:1", f"destroy {STACK}", "look"]
+
+
+def test_what_is_left_is_named_with_what_went_wrong_on_the_way(ledger, teardown, aws):
+    on_aws(ledger)
+    aws.left = [resource("there")]
+
+    def refuse(name):
+        raise TeardownError([f"stack {name} (DELETE_FAILED: in use)"])
+
+    aws.remove = refuse
+
+    with pytest.raises(TeardownError) as caught:
+        teardown()
+    assert caught.value.leftovers == ("queue",)
+    assert "DELETE_FAILED: in use" in caught.value.hint

@@ -209,11 +209,20 @@ class FakeProcess:
     def __init__(self, line):
         self.events = []
         self.stdin = SimpleNamespace(close=lambda: self.events.append("stdin closed"))
-        self.stdout = SimpleNamespace(readline=lambda: line() if callable(line) else line)
+        self.stdout, mouth = map(os.fdopen, os.pipe(), ("rb", "wb"))
+        if callable(line):
+            self.stdout = SimpleNamespace(fileno=line)
+        elif line is not None:
+            mouth.write(line)
+            mouth.close()
+        self.mouth = mouth
         self.hangs = False
+        self.interrupted = False
 
     def wait(self, timeout=None):
         self.events.append("waited for")
+        if self.interrupted and timeout is not None:
+            raise Interrupted
         if self.hangs and timeout is not None:
             raise subprocess.TimeoutExpired("embedded", timeout)
 
@@ -279,6 +288,27 @@ def test_an_interruption_while_it_starts_leaves_no_process(monkeypatch, tmp_path
     with pytest.raises(Interrupted):
         begin()
     assert process.events == ["killed", "waited for"]
+
+
+def test_an_embedded_aws_that_never_gets_ready_is_given_up(monkeypatch, tmp_path, ledger):
+    monkeypatch.setattr(cloud, "_START_DEADLINE_S", 0.01)
+    process, begin = start(monkeypatch, tmp_path, ledger, None, b"still importing\n")
+
+    with pytest.raises(CloudError, match="did not start:\nstill importing"):
+        begin()
+    assert process.events == ["killed", "waited for"]
+
+
+def test_an_interruption_while_it_stops_leaves_no_process(monkeypatch):
+    looked = []
+    monkeypatch.setattr(cloud, "strays", lambda embedded_id: looked.append(embedded_id) or [])
+    process = FakeProcess(READY)
+    process.interrupted = True
+
+    with pytest.raises(Interrupted):
+        cloud.stop_embedded(process, "one")
+    assert process.events == ["stdin closed", "waited for", "killed", "waited for"]
+    assert looked
 
 
 @pytest.fixture

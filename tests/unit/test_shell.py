@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -60,3 +61,24 @@ def test_the_environment_is_the_given_one():
     )
 
     assert done.stdout == b"1\n"
+
+
+def test_an_interruption_ends_programs_that_other_threads_wait_for():
+    started = threading.Event()
+    ended: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            started.set()
+            shell.run([sys.executable, "-c", "import signal; signal.pause()"], deadline_s=60)
+        except ToolError as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert started.wait(10)
+    while thread.is_alive():  # until the program is there to be killed; its own deadline ends the loop
+        shell.kill_running()
+        thread.join(timeout=0.02)
+
+    assert "killed by signal 9" in str(ended[0])

@@ -11,10 +11,10 @@ from botocore.exceptions import EndpointConnectionError
 from readiness import contract, staging, toolchain
 from readiness.cloud import Connection
 from readiness.contract import Output
-from readiness.errors import CloudError, DeployError, ReadinessError, TeardownError, ToolError
+from readiness.errors import CloudError, DeployError, ReadinessError, ToolError
 from readiness.ledger import Ledger
 from readiness.model import Clone, Environment
-from tests.unit.samples import T0, FakeClient, FakeClock, client_error
+from tests.unit.samples import T0, FakeClient, client_error
 
 RUN = "20260301-120000-abcd"
 STACK = f"readiness-{RUN}"
@@ -232,96 +232,6 @@ def test_a_stack_without_our_outputs_is_not_ours(ran, ledger, tmp_path):
 
     with pytest.raises(CloudError, match="has no output ServiceUrl"):
         deploy(formation(describe_stacks={"Stacks": [stack]}), ledger, tmp_path)
-
-
-# --- destroy ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    clock = FakeClock()
-    monkeypatch.setattr(staging, "time", clock)
-    return clock
-
-
-def going(*statuses, **changes):
-    """Return a CloudFormation whose stack has these statuses, one after the other; None = it is not there."""
-    left = list(statuses)
-
-    def describe_stacks(StackName):
-        status = left.pop(0) if len(left) > 1 else left[0]
-        if status is None:
-            return ABSENT
-        if isinstance(status, Exception):
-            return status
-        stack = {"StackId": STACK_ID, "StackStatus": status, "StackStatusReason": "it is in use"}
-        return {"Stacks": [stack]}
-
-    return formation(describe_stacks=describe_stacks, **changes)
-
-
-def events(ledger):
-    return [entry.event for entry in ledger.entries()] if ledger.path.exists() else []
-
-
-@pytest.mark.parametrize("last", ["DELETE_COMPLETE", None])
-def test_a_stack_is_deleted_and_waited_for(clock, ledger, last):
-    cloudformation = going("CREATE_COMPLETE", "DELETE_IN_PROGRESS", "DELETE_IN_PROGRESS", last)
-    ledger.note("resource", kind="AWS::SQS::Queue", name="https://inbox")
-
-    staging.destroy(cloudformation, STACK, ledger)
-
-    assert cloudformation.called("delete_stack") == [{"StackName": STACK_ID}]
-    assert events(ledger) == ["resource", "stack-deleted"]
-    assert clock.now == 2
-
-
-def test_a_stack_that_is_not_there_needs_no_deletion(clock, ledger):
-    ledger.note("run-started")
-    cloudformation = going(None)
-
-    staging.destroy(cloudformation, STACK, ledger)
-
-    assert not cloudformation.called("delete_stack")
-
-
-def test_the_resources_of_a_stack_that_failed_half_way_are_listed_before_they_go(clock, ledger):
-    ledger.about_to_create("stack", STACK)
-
-    staging.destroy(going("ROLLBACK_COMPLETE", "DELETE_COMPLETE"), STACK, ledger)
-
-    assert events(ledger) == ["about-to-create", "resource", "resource", "stack-deleted"]
-
-
-def test_a_stack_that_cannot_be_deleted_is_named_with_the_reason_and_what_to_do(clock, ledger):
-    ledger.note("resource")
-
-    with pytest.raises(TeardownError) as caught:
-        staging.destroy(going("CREATE_COMPLETE", "DELETE_IN_PROGRESS", "DELETE_FAILED"), STACK, ledger)
-
-    assert caught.value.leftovers == (f"stack {STACK} (DELETE_FAILED: it is in use)",)
-    assert f"aws cloudformation delete-stack --stack-name {STACK}" in caught.value.hint
-    assert "stack-deleted" not in events(ledger)
-
-
-def test_a_stack_that_does_not_go_in_time_is_a_leftover(clock, ledger):
-    ledger.note("resource")
-
-    with pytest.raises(TeardownError, match="DELETE_IN_PROGRESS"):
-        staging.destroy(going("CREATE_COMPLETE", "DELETE_IN_PROGRESS"), STACK, ledger)
-    assert clock.now >= 3600
-
-
-def test_a_stack_that_nobody_may_describe_is_not_taken_for_gone(clock, ledger):
-    with pytest.raises(CloudError, match="cannot be described"):
-        staging.destroy(going(client_error("AccessDenied")), STACK, ledger)
-
-
-def test_a_deletion_that_is_refused_is_an_error(clock, ledger):
-    ledger.note("resource")
-
-    with pytest.raises(CloudError, match=f"Deleting stack {STACK} failed"):
-        staging.destroy(going("CREATE_COMPLETE", delete_stack=client_error("AccessDenied")), STACK, ledger)
 
 
 def test_the_name_of_the_stack_carries_the_run():

@@ -23,7 +23,8 @@ TEMPLATE = TemplateSeen(
 RULES = tuple(Rule(id=f"checkov/{each}", claim="Good", severity=Severity.CRITICAL, family=each) for each in FAMILIES)
 RESULTS = tuple(Result(rule=rule.id, template=TEMPLATE.name, part="Thing", result=CheckResult.PASSED) for rule in RULES)
 RUN = ScannerRun(scanner="checkov", version="3", templates=(TEMPLATE.name,), rules=RULES, results=RESULTS)
-SEEN = Observation(scan=Scan(templates=(TEMPLATE,), runs=(RUN,)))
+GUARD = ScannerRun(scanner="cloudformation-validate", version="1", templates=(TEMPLATE.name,))
+SEEN = Observation(scan=Scan(templates=(TEMPLATE,), runs=(RUN, GUARD)))
 WAIVER = Waiver(
     rule="checkov/iam",
     subject="Stack/*",
@@ -36,7 +37,7 @@ WAIVER = Waiver(
 
 
 def having(**changes: object) -> Observation:
-    return Observation(scan=replace(SEEN.scan, runs=(replace(RUN, **changes),)))
+    return Observation(scan=replace(SEEN.scan, runs=(replace(RUN, **changes), GUARD)))
 
 
 def outcome(seen: Observation, *waivers: Waiver, on: date = date(2026, 2, 1)) -> Outcome:

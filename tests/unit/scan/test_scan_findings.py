@@ -157,3 +157,42 @@ def test_resources_at_which_no_rule_looked_are_counted():
 
     assert values["resources.no-rule-looked-at"] == 1
     assert values["encryption.examined"] == 1
+
+
+ADVICE = Rule(
+    id="cdk-nag/AwsSolutions-SNS2",
+    claim="Encrypted",
+    severity=Severity.INFO,
+    family=None,
+    same_fault=("control-tower/CT.SNS.PR.1",),
+)
+CONTROL = Rule(
+    id="control-tower/CT.SNS.PR.1",
+    claim="Encrypted",
+    severity=Severity.MEDIUM,
+    family=ControlFamily.ENCRYPTION,
+    same_fault=("checkov/CKV_AWS_26",),
+)
+
+
+def test_a_fault_that_four_sources_see_is_told_by_the_one_that_tells_most_of_it():
+    rules = (ADVICE, CONTROL, STOCK, OWN)
+
+    (finding,) = findings(seen(*(result(rule.id, CheckResult.FAILED) for rule in rules), rules=rules))
+
+    assert finding.sources == (OWN.id, STOCK.id, CONTROL.id, ADVICE.id)
+
+
+def test_two_faults_that_a_third_rule_does_not_tell_apart_stay_two():
+    other = replace(OWN, id="readiness/other")
+    rules = (OWN, other, STOCK)
+
+    found = findings(seen(*(result(rule.id, CheckResult.FAILED) for rule in rules), rules=rules))
+
+    assert [each.sources for each in found] == [(other.id, STOCK.id), (OWN.id, STOCK.id)]
+
+
+def test_the_same_fault_on_two_parts_is_two_findings():
+    found = findings(seen(result(OWN.id, CheckResult.FAILED), result(STOCK.id, CheckResult.FAILED, part="Odd")))
+
+    assert {each.subject for each in found} == {"ReadinessStack/Topic", "Odd"}

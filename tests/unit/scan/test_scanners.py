@@ -11,7 +11,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from readiness.model import ControlFamily, Judgement, Severity
-from readiness.scan import CFN_LINT, CHECKOV, find_templates, scan
+from readiness.scan import CFN_LINT, CHECKOV, CLOUDFORMATION_VALIDATE, SECURITY, find_templates, scan
 from readiness.scan.findings import coverage, judge_security
 from readiness.scan.observed import Scan
 
@@ -63,6 +63,7 @@ PLANTED = [
     ("checkov/CKV_AWS_53", "OpenBucket"),
     ("checkov/CKV_AWS_96", "Aurora"),
     ("cfn-lint/E3002", "Misspelt"),
+    ("control-tower/CT.RDS.PR.11", "Database"),
 ]
 
 
@@ -77,7 +78,7 @@ def clean() -> Scan:
 
 
 def judged(seen: Scan) -> Judgement:
-    return judge_security(seen, (CFN_LINT, CHECKOV), FAMILIES)
+    return judge_security(seen, (CFN_LINT, *SECURITY), FAMILIES)
 
 
 @pytest.mark.parametrize(("rule", "subject"), PLANTED)
@@ -103,7 +104,15 @@ def test_each_required_family_was_examined_in_both(planted: Scan, clean: Scan):
 def test_several_scanners_that_see_one_fault_make_one_finding(planted: Scan):
     ssh = [each for each in judged(planted).findings if each.subject == "Ssh" and each.family is ControlFamily.NETWORK]
 
-    assert [each.sources for each in ssh] == [("readiness/open-ingress", "checkov/CKV_AWS_24")]
+    assert [each.sources for each in ssh] == [
+        (
+            "readiness/open-ingress",
+            "checkov/CKV_AWS_24",
+            "control-tower/CT.EC2.PR.3",
+            "control-tower/CT.EC2.PR.4",
+            "cloudformation-validate/W2508",
+        )
+    ]
 
 
 @pytest.mark.parametrize(
@@ -142,4 +151,5 @@ def test_each_run_names_its_scanner_version_and_rules(clean: Scan):
     assert [(run.scanner, bool(run.version), run.rules_loaded > 100) for run in clean.runs] == [
         (CFN_LINT, True, True),
         (CHECKOV, True, True),
+        (CLOUDFORMATION_VALIDATE, True, True),
     ]

@@ -1,0 +1,190 @@
+"""A stack is gone when it is said to be, and what keeps it is named."""
+
+from __future__ import annotations
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from readiness import removal
+from readiness.errors import CloudError, TeardownError
+from readiness.ledger import Ledger
+from tests.unit.samples import FakeClient, FakeClock, client_error
+
+STACK = "readiness-20260301-120000-abcd"
+STACK_ID = f"arn:aws:cloudformation:eu-west-1:123456789012:stack/{STACK}/1"
+ABSENT = client_error("ValidationError", f"Stack with id {STACK} does not exist")
+QUEUE = {"ResourceType": "AWS::SQS::Queue", "PhysicalResourceId": "https://inbox", "LogicalResourceId": "Inbox"}
+BUCKET = {
+    "ResourceType": "AWS::S3::Bucket",
+    "PhysicalResourceId": "artifacts",
+    "LogicalResourceId": "Artifacts",
+    "ResourceStatusReason": "the bucket is not empty",
+}
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return Ledger(tmp_path / "ledger.jsonl")
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    clock = FakeClock()
+    monkeypatch.setattr(removal, "time", clock)
+    return clock
+
+
+def going(*statuses, kept=(QUEUE,), **changes):
+    """Return a CloudFormation whose stack has these statuses, one after the other; None = it is not there."""
+    left = list(statuses)
+
+    def describe_stacks(StackName):
+        status = left.pop(0) if len(left) > 1 else left[0]
+        if status is None:
+            return ABSENT
+        if isinstance(status, Exception):
+            return status
+        return {"Stacks": [{"StackId": STACK_ID, "StackStatus": status, "StackStatusReason": "it is in use"}]}
+
+    resources = [{"ResourceStatus": "DELETE_FAILED", **each} for each in kept]
+    return FakeClient(
+        **{
+            "describe_stacks": describe_stacks,
+            "list_stack_resources": [{"StackResourceSummaries": resources}],
+            "delete_stack": {},
+        }
+        | changes
+    )
+
+
+def remove(cloudformation, ledger, **clients):
+    removal.remove_stack({"cloudformation": cloudformation, **clients}.__getitem__, STACK, ledger)
+
+
+def events(ledger):
+    return [entry.event for entry in ledger.entries()] if ledger.path.exists() else []
+
+
+@pytest.mark.parametrize("last", ["DELETE_COMPLETE", None])
+def test_a_stack_is_deleted_and_waited_for(clock, ledger, last):
+    cloudformation = going("CREATE_COMPLETE", "DELETE_IN_PROGRESS", "DELETE_IN_PROGRESS", last)
+    ledger.note("resource", kind="AWS::SQS::Queue", name="https://inbox")
+
+    remove(cloudformation, ledger)
+
+    assert cloudformation.called("delete_stack") == [{"StackName": STACK_ID}]
+    assert events(ledger) == ["resource", "stack-deleted"]
+    assert clock.now == 3
+
+
+def test_a_stack_that_is_not_there_needs_no_deletion(ledger):
+    ledger.note("run-started")
+    cloudformation = going(None)
+
+    remove(cloudformation, ledger)
+
+    assert not cloudformation.called("delete_stack")
+
+
+def test_the_resources_of_a_stack_that_failed_half_way_are_listed_before_they_go(ledger):
+    ledger.about_to_create("stack", STACK)
+
+    remove(going("ROLLBACK_COMPLETE", "DELETE_COMPLETE"), ledger)
+
+    assert events(ledger) == ["about-to-create", "resource", "stack-deleted"]
+
+
+def test_resources_that_cannot_be_listed_do_not_keep_the_stack_standing(ledger):
+    ledger.about_to_create("stack", STACK)
+    cloudformation = going("CREATE_COMPLETE", "DELETE_COMPLETE", list_stack_resources=client_error("AccessDenied"))
+
+    remove(cloudformation, ledger)
+
+    assert events(ledger) == ["about-to-create", "resources-not-listed", "stack-deleted"]
+
+
+def test_a_stack_that_cannot_be_deleted_is_named_with_each_resource_that_stays_and_what_to_do(ledger):
+    ledger.note("resource")
+    cloudformation = going("CREATE_COMPLETE", "DELETE_IN_PROGRESS", "DELETE_FAILED")
+
+    with pytest.raises(TeardownError) as caught:
+        remove(cloudformation, ledger)
+
+    (left,) = caught.value.leftovers
+    assert left == f"stack {STACK} (DELETE_FAILED: AWS::SQS::Queue https://inbox: no reason given)"
+    assert f"aws cloudformation delete-stack --stack-name {STACK}" in caught.value.hint
+    assert len(cloudformation.called("delete_stack")) == 3
+    assert events(ledger) == ["resource", *["deletion-failed"] * 3]
+
+
+def test_a_deletion_that_fails_once_is_asked_for_again_later(clock, ledger):
+    ledger.note("resource")
+
+    remove(going("CREATE_COMPLETE", "DELETE_FAILED", "DELETE_IN_PROGRESS", "DELETE_COMPLETE"), ledger)
+
+    assert events(ledger) == ["resource", "deletion-failed", "stack-deleted"]
+    assert clock.now >= 5
+
+
+def test_a_bucket_that_is_not_empty_is_emptied_with_all_its_versions(ledger):
+    ledger.note("resource")
+    versions = [
+        {"Versions": [{"Key": "a", "VersionId": "1"}], "DeleteMarkers": [{"Key": "b", "VersionId": "2"}]},
+        {},
+    ]
+    s3 = FakeClient(list_object_versions=versions, delete_objects={})
+
+    remove(going("CREATE_COMPLETE", "DELETE_FAILED", "DELETE_COMPLETE", kept=(BUCKET,)), ledger, s3=s3)
+
+    (deleted,) = s3.called("delete_objects")
+    assert deleted["Bucket"] == "artifacts"
+    assert deleted["Delete"]["Objects"] == [{"Key": "a", "VersionId": "1"}, {"Key": "b", "VersionId": "2"}]
+    assert events(ledger) == ["resource", "deletion-failed", "bucket-emptied", "stack-deleted"]
+
+
+def test_a_bucket_that_cannot_be_emptied_is_told_and_the_deletion_is_tried_all_the_same(ledger):
+    ledger.note("resource")
+    s3 = FakeClient(list_object_versions=client_error("AccessDenied"))
+
+    remove(going("CREATE_COMPLETE", "DELETE_FAILED", "DELETE_COMPLETE", kept=(BUCKET,)), ledger, s3=s3)
+
+    assert "bucket-not-emptied" in events(ledger)
+
+
+def test_a_stack_that_does_not_go_in_time_is_a_leftover(clock, ledger):
+    ledger.note("resource")
+
+    with pytest.raises(TeardownError, match="DELETE_IN_PROGRESS"):
+        remove(going("CREATE_COMPLETE", "DELETE_IN_PROGRESS"), ledger)
+    assert clock.now >= 3600
+
+
+def test_a_stack_that_nobody_may_describe_is_not_taken_for_gone(ledger):
+    with pytest.raises(CloudError, match="cannot be described"):
+        remove(going(client_error("AccessDenied")), ledger)
+
+
+@pytest.mark.parametrize(
+    "error", [client_error("Throttling"), EndpointConnectionError(endpoint_url="https://cloudformation")]
+)
+def test_a_poll_that_fails_is_no_end_of_the_waiting(ledger, error):
+    ledger.note("resource")
+
+    remove(going("CREATE_COMPLETE", error, "DELETE_IN_PROGRESS", error, "DELETE_COMPLETE"), ledger)
+
+    assert "stack-deleted" in events(ledger)
+
+
+def test_credentials_that_expire_in_mid_teardown_are_told_with_the_way_to_go_on(ledger):
+    ledger.note("resource")
+
+    with pytest.raises(CloudError) as caught:
+        remove(going("CREATE_COMPLETE", client_error("ExpiredToken")), ledger)
+    assert "readiness teardown" in str(caught.value)
+
+
+def test_a_deletion_that_is_refused_is_an_error(ledger):
+    ledger.note("resource")
+
+    with pytest.raises(CloudError, match=f"Deleting stack {STACK} failed"):
+        remove(going("CREATE_COMPLETE", delete_stack=client_error("AccessDenied")), ledger)
