@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 _TIME_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 _MOST_TICKS = 10
+_HEADROOM = 1.04
 _PERCENTILES = (0.0, 50.0, 90.0, 99.0, 99.9, 99.99, 99.999)
 
 
@@ -47,8 +48,8 @@ def linear(values: Sequence[float], count: int = 5) -> Axis:
     top = max(values, default=0.0)
     if top <= 0:
         return Axis(low=0, high=1, ticks=(Tick(value=0, label="0"), Tick(value=1, label="1")))
-    step = _round_up(top / count)
-    steps = math.ceil(top / step - 1e-9)
+    step = _round_up(top * _HEADROOM / count)
+    steps = math.ceil(top * _HEADROOM / step)
     return Axis(
         low=0,
         high=step * steps,

@@ -17,7 +17,8 @@ from readiness.model import (
     Record,
     Severity,
 )
-from readiness.report.thresholds import margin, met
+from readiness.report.figure import figure
+from readiness.report.thresholds import SYMBOLS, margin, met
 
 _MARKS = {Outcome.PASSED: "✅ passed", Outcome.FAILED: "❌ failed", Outcome.INCONCLUSIVE: "❔ inconclusive"}
 _MOST_FINDINGS = 50
@@ -217,16 +218,7 @@ def _against(each: Measurement) -> tuple[str, str]:
     mark = "✅" if met(each) else "❌"
     left = margin(each)
     margin_text = "" if left is None else f"{left:+.0%}"
-    symbol = {"<=": "≤", ">=": "≥", "<": "<"}[each.comparison]
-    return f"{mark} {symbol} {figure(each.threshold, each.unit)}", margin_text
-
-
-def figure(value: float, unit: str) -> str:
-    """Return a number with its unit, as a person reads it."""
-    if unit == "ratio":
-        return f"{value:.2%}"
-    digits = 0 if abs(value) >= 1000 or value == int(value) else 1 if abs(value) >= 10 else 2
-    return f"{value:,.{digits}f} {unit}".strip()
+    return f"{mark} {SYMBOLS[each.comparison]} {figure(each.threshold, each.unit)}", margin_text
 
 
 def _findings(record: Record) -> str:

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
-from readiness.model import GateResult, Measurement, Plan, UnhealthyHostsObjective
+from readiness.model import (
+    ErrorObjective,
+    GateResult,
+    LatencyChangeObjective,
+    LatencyObjective,
+    LoadObjective,
+    Measurement,
+    Plan,
+    ThroughputObjective,
+    UnhealthyHostsObjective,
+)
+from readiness.report.figure import figure
 
+SYMBOLS = {"<=": "≤", ">=": "≥", "<": "<"}
 _LASTING = " (longest breach)"
 
 
@@ -26,6 +39,7 @@ class Threshold:
 
     Attributes:
         gate: Who held the figure against it.
+        limit: What it is held against, as a person reads it.
         measured: The figure; None = there is none.
         why: Why the figure proves nothing, or why there is none.
     """
@@ -33,6 +47,7 @@ class Threshold:
     gate: str
     name: str
     standing: Standing
+    limit: str = ""
     measured: Measurement | None = None
     why: str = ""
 
@@ -45,7 +60,8 @@ def thresholds(results: Sequence[GateResult], plan: Plan) -> tuple[Threshold, ..
     for objective in plan.objectives:
         if not isinstance(objective, UnhealthyHostsObjective) and objective.id not in named:
             why = _doubt(results, objective.id) or ("no samples" if asked else "the gate load was not asked")
-            found.append(Threshold(gate="load", name=objective.id, standing=Standing.UNOBSERVED, why=why))
+            limit = _limit_of(objective)
+            found.append(Threshold(gate="load", name=objective.id, standing=Standing.UNOBSERVED, limit=limit, why=why))
     return tuple(found)
 
 
@@ -55,7 +71,31 @@ def _of_gate(result: GateResult) -> Iterator[Threshold]:
             continue
         doubt = _doubt([result], measured.name.removesuffix(_LASTING))
         standing = Standing.UNPROVEN if doubt else Standing.MET if met(measured) else Standing.MISSED
-        yield Threshold(gate=result.gate, name=measured.name, standing=standing, measured=measured, why=doubt)
+        yield Threshold(
+            gate=result.gate,
+            name=measured.name,
+            standing=standing,
+            limit=_limit(measured.comparison, measured.threshold, measured.unit),
+            measured=measured,
+            why=doubt,
+        )
+
+
+def _limit(comparison: str, threshold: float, unit: str) -> str:
+    return f"{SYMBOLS[comparison]} {figure(threshold, unit)}"
+
+
+def _limit_of(objective: LoadObjective) -> str:
+    """Return what an objective asks for."""
+    if isinstance(objective, LatencyObjective):
+        return _limit("<=", objective.threshold / timedelta(milliseconds=1), "ms")
+    if isinstance(objective, LatencyChangeObjective):
+        return _limit("<=", objective.max_increase_ratio, "ratio")
+    if isinstance(objective, ErrorObjective):
+        return _limit("<=", objective.max_ratio, "ratio")
+    if isinstance(objective, ThroughputObjective):
+        return _limit(">=", objective.min_per_s, "1/s")
+    return _limit(">=", objective.min_ratio, "ratio")
 
 
 def _doubt(results: Sequence[GateResult], objective: str) -> str:

@@ -22,7 +22,7 @@ from readiness.model import (
     Signature,
     Verdict,
 )
-from readiness.report.markdown import figure
+from readiness.report.figure import figure
 from tests.unit.samples import T0, a_finding, a_judgement, a_plan, a_record, a_result, a_waiver
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from markupsafe import Markup, escape
 
 from readiness.model import Disposition, Measurement, Outcome, Severity
-from readiness.report.markdown import figure
+from readiness.report.figure import figure
 from readiness.report.thresholds import Standing
 
 Tone = Literal["good", "bad", "unknown", "warn", "plain"]

@@ -25,14 +25,18 @@ _NO_FAMILY = "no security control"
 def section(content: Content) -> Section:
     """Return every finding of the run, and how much of each security control was looked at."""
     record = content.record
+    id_, title = "findings", "Findings and security"
+    if not record.results:
+        why = "No gate was asked, so nothing is known of any finding or of any security control."
+        return Section(id=id_, title=title, blocks=[Unobserved(why=why)])
     found = in_order(record.results)
     opened = [pair for pair in found if pair[1].disposition is Disposition.OPEN]
     waived = [pair for pair in found if pair[1].disposition is not Disposition.OPEN]
     return Section(
-        id="findings",
-        title="Findings and security",
+        id=id_,
+        title=title,
         blocks=[
-            *_summary(record, found),
+            *_summary(found),
             Heading(title="Open findings", id="open-findings"),
             *_listed(opened, "Open findings, worst first", f"No finding is open. {_basis(record)}"),
             Heading(title="Waived findings", id="waived-findings"),
@@ -53,10 +57,7 @@ def _basis(record: Record) -> str:
 # --- summary ---------------------------------------------------------------------------------------------------------
 
 
-def _summary(record: Record, found: Sequence[tuple[str, Disposed]]) -> Iterator[Any]:
-    if not record.results:
-        yield Unobserved(why="No gate was asked, so nothing is known of any finding.")
-        return
+def _summary(found: Sequence[tuple[str, Disposed]]) -> Iterator[Any]:
     families = [*(str(family) for family in ControlFamily), _NO_FAMILY]
     counts = Counter((each.finding.severity, _family(each.finding), each.disposition) for _, each in found)
     rows = [

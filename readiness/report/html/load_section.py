@@ -25,11 +25,11 @@ from readiness.model import (
     spell_duration,
 )
 from readiness.report import over_time
+from readiness.report.figure import figure
 from readiness.report.html import blocks, pictures
 from readiness.report.html.blocks import Facts, Fold, Heading, Note, Section, Table, Text, Unobserved
 from readiness.report.html.content import Content, Unseen
 from readiness.report.html.pictures import Timeline
-from readiness.report.markdown import figure
 from readiness.report.plots import Limit, Span
 
 _ID = "load"

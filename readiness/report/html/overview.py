@@ -11,10 +11,15 @@ from readiness.model import Disposition, Environment, GateResult, Outcome, Recor
 from readiness.report.html import blocks
 from readiness.report.html.blocks import Note, Section, Table, Text, Tone, Unobserved
 from readiness.report.html.content import Content
-from readiness.report.markdown import figure, headline
+from readiness.report.markdown import headline
 from readiness.report.thresholds import Standing, Threshold, margin, thresholds
 
-_SYMBOLS = {"<=": "≤", ">=": "≥", "<": "<"}
+_GAPS = {
+    (True, True): "should have been seen and were not",
+    (True, False): "all that was asked was seen",
+    (False, False): "nothing was asked",
+}
+"""Whether gates were asked, and whether they had gaps -> what is said of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +129,7 @@ def _finding_tiles(content: Content) -> tuple[Tile, Tile]:
     unseen = Tile(
         question="Gaps",
         answer=str(gaps),
-        beside="seen too little to pass" if gaps else "nothing that was asked stayed unseen",
+        beside=_GAPS[bool(record.results), bool(gaps)],
         tone="unknown" if gaps or not record.results else "good",
         link="missing",
     )
@@ -262,13 +267,12 @@ def _threshold_row(each: Threshold) -> Sequence[str | Markup]:
         said = blocks.lines(said, blocks.small(each.why))
     if measured is None or measured.threshold is None or measured.comparison is None:
         none = blocks.nothing()
-        return each.name, none, none, said, none, none, none, blocks.code(each.gate)
+        return each.name, none, each.limit or none, said, none, none, none, blocks.code(each.gate)
     left = margin(measured)
-    limit = f"{_SYMBOLS[measured.comparison]} {figure(measured.threshold, measured.unit)}"
     return (
         each.name,
         blocks.measured(measured),
-        blocks.data(measured.threshold, limit),
+        blocks.data(measured.threshold, each.limit),
         said,
         blocks.nothing() if left is None else blocks.data(left, f"{left:+.0%}"),
         blocks.data(measured.samples, f"{measured.samples:,}"),

@@ -10,8 +10,8 @@ from readiness.histogram import Histogram
 from readiness.loadgen import rows
 from readiness.loadgen.rows import Tally
 from readiness.report import axes, over_time, plots
+from readiness.report.figure import figure
 from readiness.report.html.blocks import Picture, Table
-from readiness.report.markdown import figure
 from readiness.report.over_time import Reading, Stretch
 from readiness.report.plots import Limit, Mark, Plot, Point, Series, Span
 

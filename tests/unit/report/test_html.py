@@ -16,8 +16,8 @@ from readiness.load_figures import decoded, latencies_of
 from readiness.loadgen import rows
 from readiness.model import ControlFamily, Environment, Gap, Severity, Signature, Verdict
 from readiness.report import html
+from readiness.report.figure import figure
 from readiness.report.html import page as page_module
-from readiness.report.markdown import figure
 from readiness.report.thresholds import Standing, margin, thresholds
 from tests.unit.report.bundles import (
     NASTY,
@@ -176,11 +176,12 @@ def test_a_required_gate_that_was_not_asked_has_a_row(tmp_path):
 def test_a_run_that_saw_nothing_says_not_observed_and_never_looks_like_a_pass(tmp_path):
     page, _ = rendered(tmp_path, drive=None, rollback=None, alarms=None, runbooks=None)
 
-    assert page.text.count("Not observed.") >= 8
+    assert page.text.count("Not observed.") >= 7
     assert not [each for each in page.named("span") if (each.get("class") or "").startswith("badge good")]
     tiles = [each.get("class") for each in page.named("li") if each.get("class") in ("good", "bad", "unknown")]
     assert Counter(tiles) == {"unknown": 5}
-    assert "No gate was asked" in page.text
+    assert "No gate was asked, so nothing is known of any finding" in page.text
+    assert "No finding is open" not in page.text
     assert [each for each in page.named("svg") if "plot" in (each.get("class") or "")] == []
 
 

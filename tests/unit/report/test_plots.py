@@ -21,7 +21,7 @@ def a_plot(*series, **changes):
             "title": "Latency",
             "told": "It was low.",
             "x": axes.time(0, 10),
-            "y": axes.linear([10.0]),
+            "y": axes.Axis(low=0, high=10, ticks=(axes.Tick(value=10, label="10"),)),
             "x_label": "seconds",
             "y_label": "ms",
             "at": [float(n) + 0.5 for n in range(10)],

@@ -79,3 +79,18 @@ def test_a_load_that_was_not_asked_leaves_every_objective_unobserved():
 
     assert {each.standing for each in found} == {Standing.UNOBSERVED}
     assert {each.why for each in found} == {"the gate load was not asked"}
+
+
+def test_an_objective_without_a_figure_still_says_what_it_asks_for():
+    limits = {each.name: each.limit for each in thresholds([], plan())}
+
+    assert limits == {
+        "latency-p50": "≤ 60 ms",
+        "latency-p95": "≤ 250 ms",
+        "latency-p99": "≤ 500 ms",
+        "error-ratio": "≤ 1.00%",
+        "throughput": "≥ 90 1/s",
+        "cache-hits": "≥ 50.00%",
+        "proxy-overhead-p99": "≤ 50 ms",
+        "models-p95": "≤ 100 ms",
+    }
