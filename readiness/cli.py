@@ -38,6 +38,7 @@ exit codes:
 a first run, with no AWS account:
   readiness run                 rehearse everything on an AWS that is emulated on this machine
   readiness verify BUNDLE       recompute the verdict from its evidence
+  readiness report BUNDLE       make the reports again from its evidence
 """
 
 

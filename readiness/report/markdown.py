@@ -17,7 +17,7 @@ from readiness.model import (
     Record,
     Severity,
 )
-from readiness.report.figure import figure
+from readiness.report.figure import figure, interval
 from readiness.report.thresholds import SYMBOLS, margin, met
 
 _MARKS = {Outcome.PASSED: "✅ passed", Outcome.FAILED: "❌ failed", Outcome.INCONCLUSIVE: "❔ inconclusive"}
@@ -207,8 +207,7 @@ def _between(each: Measurement) -> str:
     """Return a figure's confidence interval; empty where it is not known."""
     if each.interval is None:
         return ""
-    low, high = (figure(bound, each.unit).removesuffix(each.unit).strip() for bound in each.interval)
-    return f"{low} to {high}"
+    return interval(*each.interval, each.unit)
 
 
 def _against(each: Measurement) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from markupsafe import Markup, escape
 
 from readiness.model import Disposition, Measurement, Outcome, Severity
-from readiness.report.figure import figure
+from readiness.report.figure import figure, interval
 from readiness.report.thresholds import Standing
 
 Tone = Literal["good", "bad", "unknown", "warn", "plain"]
@@ -161,8 +161,7 @@ def between(each: Measurement | None) -> str | Markup:
     """Return a figure's confidence interval."""
     if each is None or each.interval is None:
         return nothing()
-    low, high = (figure(bound, each.unit).removesuffix(each.unit).strip() for bound in each.interval)
-    return f"{low} to {high}"
+    return interval(*each.interval, each.unit)
 
 
 def lines(*parts: str | Markup) -> Markup:

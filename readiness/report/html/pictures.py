@@ -113,7 +113,7 @@ def throughput(timeline: Timeline, limits: Sequence[Limit] = ()) -> Picture | No
         told="Requests that were due and expected answers that came, in each second.",
         y=axes.linear([*values, *(limit.value for limit in limits)]),
         y_label="requests a second",
-        unit="1/s",
+        unit="per s",
         lines=lines,
         limits=limits,
     )
@@ -136,7 +136,7 @@ def errors(timeline: Timeline) -> Picture | None:
         told=f"Requests that failed in each second: {', '.join(kinds)}.",
         y=axes.linear(_values([all_of_them])),
         y_label="failed requests a second",
-        unit="1/s",
+        unit="per s",
         lines={"failed": all_of_them, **(kinds if len(kinds) > 1 else {})},
         bars=("failed",),
     )

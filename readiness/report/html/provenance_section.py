@@ -70,7 +70,11 @@ def _timings(content: Content) -> Sequence[Any]:
     rows.append(("the whole run", blocks.data(total, f"{total:.1f} s"), blocks.nothing()))
     return [
         Table(
-            caption="Parts of the run", head=("part", "took", "share"), rows=rows, numeric=frozenset({1}), look="times"
+            caption="Parts of the run",
+            head=("part", "took", "beside the longest"),
+            rows=rows,
+            numeric=frozenset({1}),
+            look="times",
         )
     ]
 

@@ -59,7 +59,7 @@ def test_times_are_spelled_as_a_clock_does(seconds, said):
 
 def test_each_further_nine_takes_as_much_room():
     assert [axes.nines(percent) for percent in (0, 90, 99, 99.9)] == pytest.approx([0, 1, 2, 3])
-    assert [tick.label for tick in axes.percentiles(99.95).ticks] == ["0 %", "50 %", "90 %", "99 %", "99.9 %"]
+    assert [tick.label for tick in axes.percentiles(99.95).ticks] == ["0 %", "50 %", "90 %", "95 %", "99 %", "99.9 %"]
 
 
 @pytest.mark.parametrize(("value", "said"), [(0.5, "0.5"), (250.0, "250"), (20000.0, "20,000")])

@@ -89,7 +89,7 @@ def test_an_objective_without_a_figure_still_says_what_it_asks_for():
         "latency-p95": "≤ 250 ms",
         "latency-p99": "≤ 500 ms",
         "error-ratio": "≤ 1.00%",
-        "throughput": "≥ 90 1/s",
+        "throughput": "≥ 90/s",
         "cache-hits": "≥ 50.00%",
         "proxy-overhead-p99": "≤ 50 ms",
         "models-p95": "≤ 100 ms",
