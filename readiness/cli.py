@@ -38,6 +38,7 @@ exit codes:
 a first run, with no AWS account:
   readiness run                 rehearse everything on an AWS that is emulated on this machine
   readiness verify BUNDLE       recompute the verdict from its evidence
+  readiness report BUNDLE       make the reports again from its evidence
 """
 
 
@@ -194,6 +195,7 @@ def _add_readers(commands: Any) -> None:
     )
     verify.add_argument("bundle", type=Path, metavar="BUNDLE")
     verify.set_defaults(act=_verify)
+    _add_report(commands)
     compare = commands.add_parser(
         "compare",
         help="say what moved between two runs",
@@ -210,6 +212,27 @@ def _add_readers(commands: Any) -> None:
     _add_plan_options(plan)
     plan.add_argument("--schema", action="store_true", help="print the JSON schema of the plan instead")
     plan.set_defaults(act=_plan)
+
+
+def _add_report(commands: Any) -> None:
+    parser = commands.add_parser(
+        "report",
+        help="make the reports again from the evidence of any bundle",
+        description="Make the reports of a bundle again from its evidence, whatever the run came to. A bundle that its "
+        "run never sealed is reported as such; one that was altered is refused.",
+    )
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of a run's evidence")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="default: a folder `report` beside the bundle")
+    parser.add_argument(
+        "--format",
+        default="html,md",
+        metavar="FORM[,FORM]",
+        help="html, md, json, csv, sarif, junit; default: %(default)s",
+    )
+    parser.add_argument(
+        "--altered", action="store_true", help="report a bundle that was altered all the same, and say so in the report"
+    )
+    parser.set_defaults(act=_report)
 
 
 def _add_teardown(commands: Any) -> None:
@@ -262,7 +285,8 @@ def _print_verdict(record: Record, bundle: Path) -> None:
         print(f"  - {reason}")
     for name in record.leftovers:
         print(f"  - may still exist: {name}; `readiness teardown {record.run_id}` goes on")
-    print(f"report:   {bundle / evidence.REPORT}")
+    page = bundle / evidence.PAGE
+    print(f"report:   {page if page.exists() else bundle / evidence.REPORT}")
     print(f"evidence: {bundle}")
 
 
@@ -274,6 +298,21 @@ def _verify(arguments: argparse.Namespace) -> int:
     print(f"  {done.files} files re-hashed, {done.judged} observations judged again, verdict decided again")
     if done.taken:
         print(f"  {done.taken} gates had seen nothing: taken as gaps")
+    return ExitCode.GO
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from readiness.rendering import render
+
+    rendered = render(arguments.bundle, tuple(arguments.format.split(",")), altered=arguments.altered)
+    folder = arguments.output or arguments.bundle.resolve().parent / "report"
+    if folder.resolve().is_relative_to(arguments.bundle.resolve()):
+        raise UsageError(f"{folder} lies in the bundle, which a report would alter.", hint="Name another --output.")
+    _write(folder, rendered.files)
+    for notice in rendered.notices:
+        print(f"readiness: {notice}", file=sys.stderr)
+    for name in rendered.files:
+        print(folder / name)
     return ExitCode.GO
 
 
@@ -338,7 +377,7 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
         for name, data in files.items():
             (folder / name).write_bytes(data)
     except OSError as error:
-        raise ReadinessError(f"{folder}: the findings cannot be written there: {error.strerror}.") from error
+        raise ReadinessError(f"{folder}: nothing can be written there: {error.strerror}.") from error
 
 
 def _print_diff(diff: triage.Diff) -> None:

@@ -20,6 +20,7 @@ RECORD = "record.json"
 PLAN = "plan.toml"
 WAIVERS = "waivers.toml"
 REPORT = "report.md"
+PAGE = "report.html"
 TEMPLATES = "templates"
 
 

@@ -38,6 +38,7 @@ from readiness.model import (
 )
 from readiness.narrator import Narrator
 from readiness.removal import remove_stack
+from readiness.report.html import Content, as_html
 
 RUNS = Path(".readiness") / "runs"
 
@@ -432,11 +433,25 @@ def conclude(this: Run) -> Record:
     )
     this.bundle.put_json(evidence.RECORD, Record, record)
     this.bundle.put(evidence.REPORT, report.markdown(record, this.plan).encode())
+    put_page(this, record)
     for name, data in report.findings_of(record, this.plan.blocking_severities).items():
         this.bundle.put(name, data)
     sealed = this.bundle.seal()
     this.ledger.note("run-decided", name=this.id, outcome=reached, verdict=verdict, bundle=sealed)
     return record
+
+
+def put_page(this: Run, record: Record) -> None:
+    """Write the report for people; a page that cannot be made costs neither the record nor the run."""
+    try:
+        page = as_html(Content(record=record, plan=this.plan, root=this.bundle.root))
+    except Exception:  # noqa: BLE001 - the decision is in the record; the page only tells it
+        kept = this.bundle.write(f"tracebacks/{evidence.PAGE}.txt", traceback.format_exc().encode())
+        this.narrator.warn(
+            f"{evidence.PAGE} could not be made: see {kept}. The record and {evidence.REPORT} are whole."
+        )
+        return
+    this.bundle.put(evidence.PAGE, page)
 
 
 def remaining(results: list[GateResult]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from readiness import contract, drill, staging
 from readiness.cloud import translated
 from readiness.gate import Context, Gate
 from readiness.load import Fleet
-from readiness.load_result import requests_between
+from readiness.load_result import artifact, requests_between
 from readiness.model import AlarmDrill, Duration, Finding, Gap, Instant, Judgement, Measurement, Severity, Stage, record
 
 
@@ -46,6 +46,8 @@ class Drilled:
     removed_at: Instant | None = None
     ok_at: Instant | None = None
     ok_received_at: Instant | None = None
+    artifact: str = ""
+    """Every second of the drill's load, in the bundle; empty where no load ran."""
 
 
 @record
@@ -87,6 +89,7 @@ def _fault(ctx: Context, settings: Settings, each: AlarmDrill, alarm: str, inbox
         removed_at = drill.now()
         ok_at, ok_received_at = _await(ctx, inbox, alarm, "OK", removed_at, plan.max_clear)
         result = load.stop()
+    kept = ctx.bundle.write(f"alarms/{each.objective}/rows.json.gz", artifact(result))
     requests, failed = requests_between(result, injected_at, removed_at)
     slow = drill.slower_between(result, injected_at, removed_at, plan.fault_delay * 0.9)
     return Drilled(
@@ -103,6 +106,7 @@ def _fault(ctx: Context, settings: Settings, each: AlarmDrill, alarm: str, inbox
         removed_at=removed_at,
         ok_at=ok_at,
         ok_received_at=ok_received_at,
+        artifact=kept,
     )
 
 

@@ -14,7 +14,7 @@ from readiness.cloud import translated
 from readiness.drill import Release, ServiceState
 from readiness.gate import Context, Gate
 from readiness.load import Fleet
-from readiness.load_result import requests_between
+from readiness.load_result import artifact, requests_between
 from readiness.model import Duration, Finding, Gap, Instant, Judgement, Measurement, Ratio, Severity, Stage, record
 
 
@@ -56,6 +56,8 @@ class Observation:
     max_detect: Duration
     max_recover: Duration
     max_failed_ratio: Ratio
+    artifact: str = ""
+    """Every second of the drill's load, in the bundle."""
 
 
 def observe(ctx: Context, settings: Settings) -> Observation:
@@ -81,6 +83,7 @@ def observe(ctx: Context, settings: Settings) -> Observation:
     finally:
         drill.deregister(ecs, bad)
     stopped = drill.now()
+    kept = ctx.bundle.write("rollback/rows.json.gz", artifact(result))
 
     def window(begin: datetime, end: datetime) -> Window:
         requests, failed = requests_between(result, begin, end)
@@ -101,6 +104,7 @@ def observe(ctx: Context, settings: Settings) -> Observation:
         max_detect=plan.max_detect,
         max_recover=plan.max_recover,
         max_failed_ratio=plan.max_failed_ratio,
+        artifact=kept,
     )
 
 

@@ -15,8 +15,10 @@ from readiness.model import (
     Plan,
     Record,
 )
+from readiness.report.figure import figure, interval
 from readiness.report.findings_section import findings_section
 from readiness.report.text import code, prose, table
+from readiness.report.thresholds import SYMBOLS, margin, met
 
 _MARKS = {Outcome.PASSED: "✅ passed", Outcome.FAILED: "❌ failed", Outcome.INCONCLUSIVE: "❔ inconclusive"}
 
@@ -204,28 +206,17 @@ def _between(each: Measurement) -> str:
     """Return a figure's confidence interval; empty where it is not known."""
     if each.interval is None:
         return ""
-    low, high = (figure(bound, each.unit).removesuffix(each.unit).strip() for bound in each.interval)
-    return f"{low} to {high}"
+    return interval(*each.interval, each.unit)
 
 
 def _against(each: Measurement) -> tuple[str, str]:
     """Return the threshold and how far the value is on its right side, in per cent of the threshold."""
     if each.threshold is None or each.comparison is None:
         return "", ""
-    sign = -1 if each.comparison == ">=" else 1
-    distance = sign * (each.threshold - each.value)
-    mark = "✅" if distance > 0 or (distance == 0 and each.comparison != "<") else "❌"
-    margin = f"{sign * (each.threshold - each.value) / each.threshold:+.0%}" if each.threshold else ""
-    symbol = {"<=": "≤", ">=": "≥", "<": "<"}[each.comparison]
-    return f"{mark} {symbol} {figure(each.threshold, each.unit)}", margin
-
-
-def figure(value: float, unit: str) -> str:
-    """Return a number with its unit, as a person reads it."""
-    if unit == "ratio":
-        return f"{value:.2%}"
-    digits = 0 if abs(value) >= 1000 or value == int(value) else 1 if abs(value) >= 10 else 2
-    return f"{value:,.{digits}f} {unit}".strip()
+    mark = "✅" if met(each) else "❌"
+    left = margin(each)
+    margin_text = "" if left is None else f"{left:+.0%}"
+    return f"{mark} {SYMBOLS[each.comparison]} {figure(each.threshold, each.unit)}", margin_text
 
 
 def _gaps(record: Record) -> str:

@@ -26,6 +26,7 @@ def test_it_is_marked_as_emulated_and_is_no_go_for_production(ended):
     assert ended.record["environment"] == "emulated"
     assert ended.record["verdict"] == "NO-GO"
     assert "Emulated" in (ended.bundle / "report.md").read_text()
+    assert "<strong>Emulated</strong>" in (ended.bundle / "report.html").read_text()
 
 
 def test_the_thresholds_were_frozen_before_anything_was_made(ended):
@@ -33,6 +34,23 @@ def test_the_thresholds_were_frozen_before_anything_was_made(ended):
 
     assert events[0]["event"] == "run-started"
     assert events[0]["details"]["plan"] == ended.record["plan_digest"]
+
+
+def test_the_reports_made_again_from_the_evidence_are_those_of_the_run(ended, tmp_path):
+    done = harness.cli("report", str(ended.bundle), "--output", str(tmp_path))
+
+    assert done.returncode == 0, done.stderr
+    for name in ("report.html", "report.md"):
+        assert (tmp_path / name).read_bytes() == (ended.bundle / name).read_bytes()
+
+
+def test_the_page_has_a_picture_of_the_load_and_of_each_drill(ended):
+    page = (ended.bundle / "report.html").read_text()
+
+    for picture in ("load-latency", "load-throughput", "latency-distribution", "split", "alarm-drills"):
+        assert f'<figure class="picture" id="{picture}">' in page
+    for picture in ("rollback-throughput", "rollback-errors", "rollback-latency", "alarm-error-ratio-errors"):
+        assert f'<figure class="picture" id="{picture}">' in page
 
 
 def test_verify_confirms_the_bundle(ended):

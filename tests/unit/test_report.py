@@ -25,7 +25,7 @@ from readiness.model import (
     Signature,
     Verdict,
 )
-from readiness.report.markdown import figure
+from readiness.report.figure import figure
 from tests.unit.samples import T0, a_finding, a_judgement, a_plan, a_record, a_result, a_waiver
 
 SOON = T0.date() + timedelta(days=7)
@@ -317,7 +317,7 @@ def test_a_measurement_without_a_threshold_stands_apart():
     measurement = Measurement(name="throughput", value=1, unit="1/s", samples=12345)
     report = rendered(a_result(judgement=a_judgement(measurements=(measurement,))))
 
-    assert cells(section(report, "Other figures")[4]) == ["`numbers`", "throughput", "1 1/s", "12,345"]
+    assert cells(section(report, "Other figures")[4]) == ["`numbers`", "throughput", "1/s", "12,345"]
     assert "## Thresholds" not in report
 
 

@@ -1,0 +1,335 @@
+"""The drills: what happened when, and what the clients saw meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from math import floor
+from typing import Any
+
+from markupsafe import Markup
+
+from readiness.gates import alarms as alarm_gate
+from readiness.gates import rollback as rollback_gate
+from readiness.load_result import LoadResult
+from readiness.model import GateResult, Stage
+from readiness.report import axes, over_time, plots
+from readiness.report.html import blocks, pictures
+from readiness.report.html.blocks import Facts, Fold, Heading, Items, Picture, Section, Table, Text, Unobserved
+from readiness.report.html.content import Content, Unseen
+from readiness.report.html.pictures import Timeline
+from readiness.report.plots import Lane, Mark, Plot, Series
+
+_METHODS = {
+    "fault-errors": "fault target answers 5xx",
+    "fault-slow": "fault target answers late",
+    "set-state": "state set by hand: shows the way to the inbox, and nothing of the metric",
+}
+
+
+def section(content: Content) -> Section:
+    """Return every drill of the run."""
+    known = {rollback_gate.GATE.id, alarm_gate.GATE.id}
+    others = [
+        result for result in content.record.results if result.stage is Stage.DISRUPTIVE and result.gate not in known
+    ]
+    found = [
+        Heading(title="Rollback of a bad release", id="rollback"),
+        *_rollback(content),
+        Heading(title="Alarms", id="alarms"),
+        *_alarms(content),
+        *(block for result in others for block in _other(result)),
+    ]
+    return Section(id="drills", title="Drills", blocks=found)
+
+
+# --- rollback --------------------------------------------------------------------------------------------------------
+
+
+def _rollback(content: Content) -> Iterator[Any]:
+    seen = content.observation(rollback_gate.GATE)
+    if isinstance(seen, Unseen):
+        yield Unobserved(why=seen.why)
+        return
+    result = content.result(rollback_gate.GATE.id)
+    if result is not None:
+        yield Text(words=blocks.of_outcome(result.outcome))
+    instants = _instants(seen)
+    yield _release_facts(seen)
+    if seen.release is None:
+        yield Unobserved(why="ECS listed no deployment of the bad release, so there is no story to tell of it.")
+    yield from _rollback_pictures(content, seen, instants)
+    yield Table(
+        caption="What the clients saw",
+        head=("when", "requests", "failed", "share that failed"),
+        rows=[
+            _window_row(name, window)
+            for name, window in (
+                ("steady state before", seen.steady),
+                ("from the order to the end of the release", seen.during),
+                ("steady state after", seen.again),
+            )
+        ],
+        numeric=frozenset({1, 2, 3}),
+    )
+
+
+def _instants(seen: rollback_gate.Observation) -> list[tuple[float, str]]:
+    """Return seconds since the bad release was ordered, and what happened then, in order."""
+    release = seen.release
+    told: list[tuple[datetime | None, str]] = [
+        (seen.injected_at, "inject: the bad release is ordered"),
+        (release.rollback_started_at if release else None, "detect: ECS begins to roll back"),
+        (release.finished_at if release else None, "rolled back: ECS has ended the release"),
+        (seen.last_failure_at, "recover: end of the last second with a failed request"),
+    ]
+    return sorted(((at - seen.injected_at).total_seconds(), words) for at, words in told if at is not None)
+
+
+def _release_facts(seen: rollback_gate.Observation) -> Facts:
+    release = seen.release
+    return Facts(
+        long=True,
+        rows=[
+            ("Ended as", blocks.code(release.status) if release else "not observed"),
+            ("Reason given by ECS", (release.rollback_reason or release.reason or "none given") if release else "none"),
+            ("Before", blocks.code(seen.before.task_definition)),
+            ("Bad release", blocks.code(seen.bad_task_definition)),
+            ("After", blocks.code(seen.after.task_definition)),
+            ("Running tasks after", f"{len(seen.after.tasks)} of {seen.after.desired} wanted"),
+            ("Ordered", f"{seen.injected_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ],
+    )
+
+
+def _window_row(name: str, window: rollback_gate.Window) -> Sequence[str | Markup]:
+    if not window.requests:
+        return name, "0", "0", "nothing to tell: no requests"
+    ratio = window.failed / window.requests
+    return name, f"{window.requests:,}", f"{window.failed:,}", blocks.data(ratio, f"{ratio:.2%}")
+
+
+def _rollback_pictures(
+    content: Content, seen: rollback_gate.Observation, instants: Sequence[tuple[float, str]]
+) -> Iterator[Any]:
+    """Yield rate, errors and p95 over time where the bundle holds the drill's seconds; else what was kept of them."""
+    marks = [Mark(at=at, number=str(number)) for number, (at, _) in enumerate(instants, 1)]
+    legend = [f"{at:+.1f} s: {words}" for at, words in instants]
+    x_label = "seconds since the bad release was ordered"
+    drive = _drive(content, seen.artifact)
+    if isinstance(drive, Unseen):
+        yield from _failed_by_second(seen, instants, marks, legend)
+        yield Unobserved(why=f"Request rate and latency by second. {drive.why}")
+        return
+    yield from _drive_pictures("rollback", "Rollback", drive, seen.injected_at, x_label, marks, legend)
+
+
+def _drive(content: Content, path: str) -> LoadResult | Unseen:
+    """Return every second of a drill's load."""
+    if not path:
+        return Unseen(why="The bundle does not hold the seconds of this drill's load.")
+    drive = content.drive(path)
+    if isinstance(drive, Unseen) or drive.rows:
+        return drive
+    return Unseen(why="The load of this drill has no second in which anything was due.")
+
+
+def _drive_pictures(
+    id_: str,
+    name: str,
+    drive: LoadResult,
+    origin: datetime,
+    x_label: str,
+    marks: Sequence[Mark],
+    legend: Sequence[str],
+) -> Iterator[Any]:
+    """Yield what the clients of a drill saw, over time, with its instants."""
+    end = None if drive.ended_at is None else floor((drive.ended_at - drive.started_at).total_seconds())
+    found = over_time.stretches(drive, end=end)
+    if not found:
+        yield Unobserved(why="The load of this drill has no whole second.")
+        return
+    timeline = Timeline(
+        id=id_,
+        found=found,
+        origin_s=(origin - drive.started_at).total_seconds(),
+        x_label=x_label,
+        marks=marks,
+        name=name,
+    )
+    yield Items(items=legend, numbered=True)
+    yield pictures.throughput(timeline) or Unobserved(why="No request was due.")
+    yield pictures.errors(timeline) or Text(words="No request of this drill failed.")
+    yield pictures.latency(timeline, (95,)) or Unobserved(why="No request was answered, so there is no latency.")
+
+
+def _failed_by_second(
+    seen: rollback_gate.Observation,
+    instants: Sequence[tuple[float, str]],
+    marks: Sequence[Mark],
+    legend: Sequence[str],
+) -> Iterator[Any]:
+    if not seen.during.requests:
+        yield Unobserved(why="No request was made during the release.")
+        return
+    failed = {int(second): count for second, count in seen.failed_by_second.items()}
+    end = max([*failed, *(at for at, _ in instants), 0]) + 3
+    seconds = list(range(-2, int(end)))
+    values = [failed.get(second, 0) for second in seconds]
+    x = axes.time(-2, int(end))
+    at = [second + 0.5 for second in seconds]
+    told = f"{sum(values):,} requests failed after the bad release was ordered, at most {max(values)} in a second."
+    plot = Plot(
+        id="rollback-failed",
+        title="Failed requests during the release",
+        told=told,
+        x=x,
+        y=axes.linear([float(value) for value in values]),
+        x_label="seconds since the bad release was ordered",
+        y_label="failed requests a second",
+        at=at,
+        series=[Series(name="failed", look=4, values=[float(value) for value in values], bars=True)],
+        marks=marks,
+    )
+    yield Picture(
+        id=plot.id,
+        title=plot.title,
+        told=told,
+        svg=plots.svg(plot),
+        below=[Items(items=legend, numbered=True)],
+        data=Table(
+            caption="Failed requests by second: the numbers",
+            head=("second", "failed requests"),
+            rows=[(str(second), str(value)) for second, value in zip(seconds, values, strict=True)],
+            numeric=frozenset({0, 1}),
+        ),
+        at=at,
+    )
+
+
+# --- alarms ----------------------------------------------------------------------------------------------------------
+
+
+def _alarms(content: Content) -> Iterator[Any]:
+    seen = content.observation(alarm_gate.GATE)
+    if isinstance(seen, Unseen):
+        yield Unobserved(why=seen.why)
+        return
+    result = content.result(alarm_gate.GATE.id)
+    if result is not None:
+        yield Text(words=blocks.of_outcome(result.outcome))
+    undrilled = sorted(seen.alarms.keys() - {each.objective for each in seen.drills})
+    if undrilled:
+        yield Unobserved(why=f"Alarms that were not drilled: {', '.join(undrilled)}.")
+    if not seen.drills:
+        yield Unobserved(why="No alarm was drilled.")
+        return
+    yield from _alarm_picture(seen.drills)
+    for each in seen.drills:
+        yield from _alarm_fold(content, each)
+    yield Table(
+        caption="Each alarm: how long until it fired, reached the inbox, and cleared",
+        head=("alarm of", "fault", "before", "to ALARM", "to its message", "fault out to OK", "to its message"),
+        rows=[_alarm_row(each) for each in seen.drills],
+        numeric=frozenset({3, 4, 5, 6}),
+    )
+
+
+def _alarm_fold(content: Content, each: alarm_gate.Drilled) -> Iterator[Any]:
+    """Yield the load of one alarm's drill, on demand."""
+    if each.method == "set-state" or each.injected_at is None:
+        return
+    offsets = _offsets(each)
+    marks = [Mark(at=at, number=str(number)) for number, at in offsets]
+    legend = [words for _, words in _STEPS]
+    drive = _drive(content, each.artifact)
+    if isinstance(drive, Unseen):
+        yield Unobserved(why=f"Request rate, errors and latency by second of {each.objective}. {drive.why}")
+        return
+    x_label = "seconds since the fault was put in"
+    id_, name = f"alarm-{each.objective}", f"Drill of {each.objective}"
+    drawn = list(_drive_pictures(id_, name, drive, each.injected_at, x_label, marks, legend))
+    yield Fold(summary=f"What the clients saw while {each.objective} was drilled", blocks=drawn)
+
+
+_STEPS = (
+    ("injected_at", "inject: the fault is put in"),
+    ("alarm_at", "detect: the alarm goes to ALARM"),
+    ("alarm_received_at", "the message of ALARM is in the inbox"),
+    ("removed_at", "the fault is taken out"),
+    ("ok_at", "recover: the alarm is OK again"),
+    ("ok_received_at", "the message of OK is in the inbox"),
+)
+
+
+def _offsets(each: alarm_gate.Drilled) -> list[tuple[int, float]]:
+    """Return step -> seconds since the fault was put in, of the steps that were seen."""
+    if each.injected_at is None:
+        return []
+    instants = [(number, getattr(each, field)) for number, (field, _) in enumerate(_STEPS, 1)]
+    return [(number, (at - each.injected_at).total_seconds()) for number, at in instants if at is not None]
+
+
+def _alarm_picture(drills: Sequence[alarm_gate.Drilled]) -> Iterator[Any]:
+    lanes = []
+    for each in drills:
+        offsets = dict(_offsets(each))
+        stretches = [
+            (offsets[start], offsets[end], look)
+            for start, end, look in ((1, 2, 4), (2, 4, 2), (4, 5, 1))
+            if start in offsets and end in offsets
+        ]
+        marks = [Mark(at=at, number=str(number)) for number, at in offsets.items()]
+        unseen = [str(number) for number in range(1, len(_STEPS) + 1) if number not in offsets]
+        name = f"{each.objective} ({each.method})" + (f", never seen: {', '.join(unseen)}" if unseen else "")
+        lanes.append(Lane(name=name, stretches=stretches, marks=marks))
+    last = max((mark.at for lane in lanes for mark in lane.marks), default=0.0)
+    told = f"{blocks.count(len(drills), 'alarm')}, from the fault to the message that all is well again."
+    x_label = "seconds since the fault was put in"
+    yield Picture(
+        id="alarm-drills",
+        title="Alarm drills",
+        told=told,
+        svg=plots.lanes("alarm-drills", "Alarm drills", told, axes.time(0, last * 1.12 + 0.5), x_label, lanes),
+        below=[Items(items=[words for _, words in _STEPS], numbered=True)],
+    )
+
+
+def _alarm_row(each: alarm_gate.Drilled) -> Sequence[str | Markup]:
+    return (
+        each.objective,
+        blocks.lines(
+            _METHODS.get(each.method, each.method),
+            blocks.small(f"{each.fault_requests} of {each.requests} requests met it") if each.requests else "",
+        ),
+        each.state_before,
+        _took(each.injected_at, each.alarm_at),
+        _took(each.alarm_at, each.alarm_received_at),
+        _took(each.removed_at, each.ok_at),
+        _took(each.ok_at, each.ok_received_at),
+    )
+
+
+def _took(begin: datetime | None, end: datetime | None) -> Markup:
+    if begin is None or end is None:
+        return blocks.badge("unknown", "not seen")
+    seconds = max(0.0, (end - begin).total_seconds())
+    return blocks.data(round(seconds, 3), f"{seconds:.2f} s")
+
+
+# --- any other -------------------------------------------------------------------------------------------------------
+
+
+def _other(result: GateResult) -> Iterator[Any]:
+    """Yield what the record tells of a drill that has no picture."""
+    yield Heading(title=result.question, id=f"drill-{result.gate}")
+    yield Text(words=blocks.of_outcome(result.outcome))
+    if not result.judgement.measurements:
+        yield Unobserved(why="Nothing was measured.")
+        return
+    yield Table(
+        caption=f"Figures of the gate {result.gate}",
+        head=("what", "measured", "samples"),
+        rows=[(each.name, blocks.measured(each), f"{each.samples:,}") for each in result.judgement.measurements],
+        numeric=frozenset({1, 2}),
+    )

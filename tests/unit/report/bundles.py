@@ -1,0 +1,353 @@
+"""Evidence bundles for the tests of the reports: what the gates judge of drives and drills that never were."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from readiness import decide, evidence, gates, load_result, server_side
+from readiness.drill import Release, ServiceState
+from readiness.gates import alarms, load, rollback, runbooks
+from readiness.load import LoadResult, Validity
+from readiness.loadgen import rows
+from readiness.loadgen.rows import tally_of, to_rows
+from readiness.model import (
+    Candidate,
+    ControlFamily,
+    Environment,
+    Finding,
+    Gap,
+    GateResult,
+    Judgement,
+    Measurement,
+    Plan,
+    Record,
+    Severity,
+    Span,
+    Waiver,
+)
+from readiness.plan import load_plan
+from readiness.report.html import Content
+from readiness.run import result_of
+from readiness.runbook import SECTIONS, FrontMatter, Review, Runbook
+from readiness.server_side import ClientSide, ServerSide
+
+ROOT = Path(__file__).parents[3]
+T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
+NASTY = "<script>alert(1)</script>\"'&‮evil‬ " + "W" * 300 + " שלום"
+
+
+def plan() -> Plan:
+    return load_plan(ROOT / "readiness.toml")
+
+
+# --- a drive ---------------------------------------------------------------------------------------------------------
+
+
+def a_drive(seconds: int = 35, *, per_second: int = 100, failed: int = 0, silent: range = range(0)) -> LoadResult:
+    """Return a drive of the plan's workload: uncached answers are slow; in *silent* seconds nothing is answered."""
+    workload = plan().workload
+    choose = random.Random(7)
+    tallies: rows.Tallies = {}
+    left = failed
+    for second in range(seconds):
+        for number in range(per_second):
+            cached = number % 3 > 0
+            tally = tally_of(tallies, second, "chat-cached" if cached else "chat-uncached")
+            tally.count(rows.OFFERED)
+            if second in silent:
+                continue
+            latency = int(1000 * choose.lognormvariate(0.2 if cached else 3.2, 0.3))
+            if left and second >= 10:
+                left -= 1
+                tally.time(rows.OUTCOME_SERIES + rows.STATUS, latency)
+                tally.count("status/503")
+                continue
+            tally.count(rows.ANSWERED)
+            tally.count("status/200")
+            tally.time(rows.OUTCOME_SERIES + rows.OK, latency)
+            tally.time(rows.CACHE_SERIES + ("hit" if cached else "miss"), latency)
+            if not cached:
+                tally.time(rows.UPSTREAM, int(latency * 0.9))
+                tally.time(rows.PROXY, latency - int(latency * 0.9))
+        tally_of(tallies, second, rows.EVERY).time(rows.LAG, 200)
+    offered = seconds * per_second
+    return LoadResult(
+        started_at=T0,
+        ended_at=T0 + timedelta(seconds=seconds),
+        workload=workload,
+        rows=to_rows(tallies),
+        validity=Validity(
+            finished=True,
+            stopped=False,
+            ran_out=False,
+            workers_expected=2,
+            workers_seen=2,
+            workers_lost=(),
+            workers_failed=(),
+            offered=offered,
+            sent=offered,
+            recorded=offered,
+            dropped=0,
+            unreported=0,
+            missing_reports=0,
+            missing_lines=0,
+            reconnects=0,
+            in_flight_max=9,
+            generator_cpu_ratio=0.2,
+            clock_skew_ms=0.3,
+            dispatcher_lag_p99_ms=0.5,
+        ),
+        problems=(),
+        samples={},
+    )
+
+
+def load_seen(drive: LoadResult, artifact: str) -> load.Observation:
+    clients: ClientSide = server_side.client_side(drive)
+    times = {name: (max(1.0, value - 1),) for name, value in clients.latency_ms.items()}
+    server = ServerSide(
+        start=T0,
+        end=T0 + timedelta(minutes=1),
+        requests=clients.sent,
+        target_5xx=clients.status_5xx,
+        response_time_ms=times,
+    )
+    return load.observation_of(load.load_objectives(plan()), drive, artifact, clients, server)
+
+
+# --- drills and runbooks ---------------------------------------------------------------------------------------------
+
+GOOD = "arn:aws:ecs:eu-west-1:123456789012:task-definition/s:1"
+
+
+def rollback_seen(**changes: Any) -> rollback.Observation:
+    state = ServiceState(task_definition=GOOD, desired=2, tasks={"a": GOOD, "b": GOOD}, digests=("sha256:1",))
+    seen = rollback.Observation(
+        before=state,
+        after=state,
+        bad_task_definition=GOOD + "-bad",
+        injected_at=T0,
+        release=Release(
+            status="ROLLBACK_SUCCESSFUL",
+            reason="",
+            started_at=T0 + timedelta(seconds=1),
+            rollback_reason="alarm",
+            rollback_started_at=T0 + timedelta(seconds=20),
+            finished_at=T0 + timedelta(seconds=30),
+            alarms=("errors",),
+            failed_tasks=0,
+        ),
+        last_failure_at=T0 + timedelta(seconds=25),
+        steady=rollback.Window(requests=400, failed=0),
+        during=rollback.Window(requests=1500, failed=100),
+        again=rollback.Window(requests=400, failed=0),
+        failed_by_second={"10": 60, "24": 40},
+        problems=(),
+        max_detect=timedelta(seconds=60),
+        max_recover=timedelta(seconds=60),
+        max_failed_ratio=0.25,
+    )
+    return replace(seen, **changes)
+
+
+def alarms_seen() -> alarms.Observation:
+    drilled = alarms.Drilled(
+        objective="error-ratio",
+        alarm="clone-errors",
+        method="fault-errors",
+        state_before="OK",
+        injected_at=T0,
+        fault_requests=200,
+        requests=200,
+        alarm_at=T0 + timedelta(seconds=6),
+        alarm_received_at=T0 + timedelta(seconds=7),
+        removed_at=T0 + timedelta(seconds=7),
+        ok_at=T0 + timedelta(seconds=12),
+        ok_received_at=T0 + timedelta(seconds=13),
+    )
+    return alarms.Observation(
+        alarms={"error-ratio": "clone-errors"},
+        drills=(drilled,),
+        max_detect=timedelta(minutes=5),
+        max_clear=timedelta(minutes=5),
+    )
+
+
+def runbooks_seen() -> runbooks.Observation:
+    about = FrontMatter(
+        id="high-error-rate",
+        title="Too many errors",
+        service="s",
+        owner="Service team",
+        author="Ada",
+        alarms=("error-ratio",),
+        reviewers=(Review(name="Bob", date=date(2026, 2, 1), content_hash="sha256:1"),),
+        next_review=date(2026, 9, 1),
+    )
+    book = Runbook(
+        path="runbooks/high-error-rate.md", about=about, content_hash="sha256:1", sections=SECTIONS, blocks=()
+    )
+    return runbooks.Observation(
+        on=T0.date(),
+        folder="runbooks",
+        templates=("t",),
+        alarms=(),
+        promised={},
+        objectives=("error-ratio",),
+        runbooks=(book, replace(book, path="runbooks/rollback.md", about=replace(about, id="rollback", alarms=()))),
+        unreadable={},
+    )
+
+
+# --- findings --------------------------------------------------------------------------------------------------------
+
+
+def a_finding(number: int, **changes: Any) -> Finding:
+    severities = list(Severity)
+    families = [*ControlFamily, None]
+    return Finding(
+        **{
+            "rule": f"checkov/CKV_AWS_{number}",
+            "subject": f"Stack/Thing/Number{number}",
+            "severity": severities[number % len(severities)],
+            "family": families[number % len(families)],
+            "message": f"Fault number {number}",
+            "help": "Mend it.",
+        }
+        | changes
+    )
+
+
+def a_waiver(**changes: Any) -> Waiver:
+    return Waiver(
+        **{
+            "rule": "checkov/CKV_AWS_0",
+            "subject": "*",
+            "reason": "It is as much as it was last year.",
+            "owner": "Ada",
+            "approver": "Grace",
+            "ticket": "T-1",
+            "created": date(2026, 2, 1),
+            "expires": date(2026, 4, 1),
+        }
+        | changes
+    )
+
+
+def coverage(family: str, examined: int) -> tuple[Measurement, ...]:
+    counts = {"examined": examined, "passed": examined, "failed": 0, "skipped": 0}
+    return tuple(
+        Measurement(name=f"{family}.{name}", value=value, unit="results", samples=examined)
+        for name, value in counts.items()
+    )
+
+
+# --- the bundle ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(kw_only=True)
+class Story:
+    """What a run saw; tests change it."""
+
+    drive: LoadResult | None = field(default_factory=a_drive)
+    rollback: rollback.Observation | None = field(default_factory=rollback_seen)
+    rollback_drive: LoadResult = field(default_factory=lambda: a_drive(45, per_second=40, failed=90))
+    alarms: alarms.Observation | None = field(default_factory=alarms_seen)
+    runbooks: runbooks.Observation | None = field(default_factory=runbooks_seen)
+    findings: tuple[Finding, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
+    plan: Plan = field(default_factory=plan)
+    changes: dict[str, Any] = field(default_factory=dict)
+    """Of the record."""
+
+
+def a_bundle(folder: Path, story: Story | None = None) -> Path:
+    """Write a sealed bundle, without reports, and return its folder."""
+    story = story or Story()
+    writer = evidence.BundleWriter(folder)
+    writer.put(evidence.PLAN, (ROOT / "readiness.toml").read_bytes())
+    writer.put(evidence.WAIVERS, b"")
+    known = {gate.id: gate for gate in gates.all_gates()}
+    results: list[GateResult] = []
+
+    def asked(gate_id: str, seen: Any) -> None:
+        gate = known[gate_id]
+        path = writer.put_json(evidence.observation_path(gate_id), gate.observation, seen)
+        judgement = gate.judge(seen, gate.settings())
+        ended = T0 + timedelta(seconds=60)
+        results.append(result_of(story.plan, story.waivers, gate, judgement, path, T0, ended, T0))
+
+    if story.runbooks is not None:
+        asked("runbooks", story.runbooks)
+    if story.drive is not None:
+        path = writer.write("load/rows.json.gz", load_result.artifact(story.drive))
+        asked("load", load_seen(story.drive, path))
+    if story.alarms is not None:
+        asked("alarms", story.alarms)
+    if story.rollback is not None:
+        if story.rollback.artifact:
+            writer.put(story.rollback.artifact, load_result.artifact(story.rollback_drive))
+        asked("rollback", story.rollback)
+    if story.findings or story.gaps or story.measurements:
+        judgement = Judgement(
+            examined=len(story.findings) or 1,
+            findings=story.findings,
+            gaps=story.gaps,
+            measurements=story.measurements,
+        )
+        gate = known["security"]
+        results.append(result_of(story.plan, story.waivers, gate, judgement, None, T0, T0, T0))
+    writer.put_json(evidence.RECORD, Record, a_record(story, tuple(results)))
+    writer.seal()
+    return folder
+
+
+def a_record(story: Story, results: tuple[GateResult, ...]) -> Record:
+    environment = story.changes.get("environment", Environment.EMULATED)
+    reached, verdict, reasons = decide.verdict(
+        results,
+        required=story.plan.gates.required,
+        owners=story.plan.owners,
+        signatures=story.changes.get("signatures", ()),
+        environment=environment,
+    )
+    return Record(
+        **{
+            "run_id": "20260301-120000-abcd",
+            "harness_version": "0.1.0",
+            "environment": environment,
+            "time_scale": 20.0,
+            "candidate": Candidate(
+                commit="c0ffee" * 6, dirty=True, template_digests={"t.json": "sha256:3"}, image="s:1"
+            ),
+            "plan_digest": "sha256:1",
+            "waivers_digest": "sha256:2",
+            "started_at": T0,
+            "decided_at": T0 + timedelta(minutes=3),
+            "results": results,
+            "leftovers": (),
+            "signatures": (),
+            "spans": (Span(name="Deploy the clone", started_at=T0, ended_at=T0 + timedelta(seconds=30)),),
+            "required": story.plan.gates.required,
+            "unused_waivers": decide.unused(story.waivers, results),
+            "interrupted": False,
+            "troubles": (),
+            "outcome": reached,
+            "verdict": verdict,
+            "reasons": reasons,
+        }
+        | story.changes
+    )
+
+
+def content(folder: Path, story: Story | None = None) -> Content:
+    """Return what a report of such a bundle is made of."""
+    story = story or Story()
+    root = a_bundle(folder, story)
+    return Content(record=evidence.read_record(root), plan=story.plan, root=root)
