@@ -38,8 +38,8 @@ check: setup ## formatter, linter, types, import rules, unit tests
 	@$(BIN)/lint-imports
 	@$(BIN)/pytest tests/unit
 
-bench: .venv/.benchmarks ## measure accuracy, speed and sizes, against peers where there are any; some twenty minutes
-	@for name in accuracy speed merge bundle_size; do echo "== $$name" && $(BIN)/python -m benchmarks.$$name || exit 1; done
+bench: .venv/.benchmarks ## measure accuracy, speed, sizes and scanners, against peers where there are any; some twenty minutes
+	@for name in accuracy speed merge bundle_size planted_faults scan_time; do echo "== $$name" && $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 .venv/.benchmarks: requirements/benchmarks.txt .venv/.installed
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/benchmarks.txt

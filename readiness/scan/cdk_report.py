@@ -22,6 +22,8 @@ from readiness.scan.template import WHOLE_TEMPLATE, Template, construct_path, re
 
 REPORT = "validation-report.json"
 
+_CDK_VALIDATES = "CloudFormation Validate"
+"""CDK's own plugin: the engine that is a scanner of its own here, and so sees what that sees."""
 _SEVERITY = {"fatal": Severity.HIGH, "error": Severity.HIGH, "warning": Severity.LOW}
 _LINK = "https://github.com/cdklabs/cdk-nag/blob/main/RULES.md"
 _FINDING = re.compile(r"^(?P<rule>[^\[]+)(?:\[(?P<detail>.*)\])?$", re.DOTALL)
@@ -110,7 +112,9 @@ def _found(
                 path = str(where.get("constructPath", "")).removesuffix("/Resource")
                 if path in others:
                     continue
-                part = parts.get(path, WHOLE_TEMPLATE)
+                # A construct that was read from a template is called by its logical id, and tells no path.
+                name_of = path.rpartition("/")[2]
+                part = parts.get(path) or (name_of if name_of in template.resources else WHOLE_TEMPLATE)
                 told = detail if part else f"{detail} {path}".strip()
                 yield (
                     rule,
@@ -126,6 +130,7 @@ def _rule(plugin: str, name: str, violation: Mapping[str, Any]) -> Rule:
             severity=_SEVERITY.get(violation.get("severity", ""), Severity.LOW),
             family=None,
             mend=violation.get("fix") or "",
+            same_fault=(f"cloudformation-validate/{name}",) if plugin == _CDK_VALIDATES else (),
         )
     return Rule(
         id=f"{contract.ADVICE}/{name}",

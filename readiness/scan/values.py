@@ -64,7 +64,7 @@ def render(value: Any, template: Template) -> str:
     if function == "Ref":
         return _reference(str(argument), template)
     if function == "Fn::GetAtt":
-        return "${" + ".".join(str(part) for part in as_list(argument)) + "}"
+        return "${" + _dotted(argument) + "}"
     if function == "Fn::Sub":
         return _substitute(argument, template)
     if function == "Fn::Join" and isinstance(argument, list) and len(argument) == 2 and isinstance(argument[1], list):
@@ -72,6 +72,11 @@ def render(value: Any, template: Template) -> str:
     if function in ("Fn::Base64", "Fn::ToJsonString"):
         return render(argument, template)
     return "${?}"
+
+
+def _dotted(argument: Any) -> str:
+    """Return the argument of a ``Fn::GetAtt``, a list or text, as text."""
+    return ".".join(str(part) for part in as_list(argument))
 
 
 def _reference(name: str, template: Template) -> str:
@@ -118,8 +123,8 @@ def references(value: Any) -> Iterator[tuple[str, str]]:
             if key == "Ref":
                 yield str(argument), ""
             elif key == "Fn::GetAtt":
-                parts = [str(part) for part in as_list(argument)]
-                yield parts[0], ".".join(parts[1:])
+                name, _, attribute = _dotted(argument).partition(".")
+                yield name, attribute
             elif key == "Fn::Sub":
                 text = argument[0] if isinstance(argument, list) and argument else argument
                 for match in _REFERENCE.finditer(str(text)):

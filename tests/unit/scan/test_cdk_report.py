@@ -72,12 +72,27 @@ def test_a_construct_is_told_of_its_own_template_only(tmp_path: Path):
     assert [(each.template, each.part) for each in read(templates).results] == [("Stack", "Queue")]
 
 
+def test_a_resource_that_was_read_from_a_template_is_known_by_its_logical_id(tmp_path: Path):
+    plain = {"Queue": {"Type": "AWS::SQS::Queue"}}
+    templates = assembly(tmp_path, advice(violation("AwsSolutions-SQS3", "Stack/Template/Queue")), Stack=plain)
+
+    assert [each.part for each in read(templates).results] == ["Queue"]
+
+
 def test_what_cdk_itself_says_keeps_its_severity(tmp_path: Path):
     own = {"pluginName": "Construct Annotations", "violations": [violation("odd", "Stack", severity="error")]}
 
     run = read(assembly(tmp_path, advice(), own))
 
     assert [(each.id, each.severity) for each in run.rules] == [("cdk/odd", Severity.HIGH)]
+
+
+def test_what_cdk_asks_the_same_engine_is_the_same_fault(tmp_path: Path):
+    own = {"pluginName": "CloudFormation Validate", "violations": [violation("W2508", "Stack/Queue/Resource")]}
+
+    (rule,) = read(assembly(tmp_path, advice(), own)).rules
+
+    assert rule.same_fault == ("cloudformation-validate/W2508",)
 
 
 @pytest.mark.parametrize(

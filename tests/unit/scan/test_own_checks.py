@@ -213,3 +213,12 @@ def test_a_rule_that_nobody_classified_has_no_severity():
 
 def test_the_catalogue_is_whole():
     assert len(catalogue()) == 139 + 19
+
+
+@pytest.mark.parametrize("spelling", [["Key", "SecretAccessKey"], "Key.SecretAccessKey"])
+def test_a_secret_in_an_output_is_seen_in_either_spelling_of_getatt(spelling):
+    key = {"Key": {"Type": "AWS::IAM::AccessKey"}}
+
+    shown = faults("secret-in-output", OUTPUTS, {"Value": {"Fn::GetAtt": spelling}}, Resources=key)
+
+    assert shown == ["shows the secret access key of Key"]

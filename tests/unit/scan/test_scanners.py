@@ -5,6 +5,7 @@ This is the one file of these tests that starts scanners; it takes some seconds.
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -18,53 +19,8 @@ from readiness.scan.observed import Scan
 TEMPLATES = Path(__file__).parents[2] / "data" / "templates"
 FAMILIES = (ControlFamily.IAM, ControlFamily.SECRETS, ControlFamily.ENCRYPTION, ControlFamily.NETWORK)
 
-PLANTED = [
-    ("readiness/unpinned-image", "UnpinnedTask"),
-    ("readiness/unpinned-image", "HiddenInTheOpenTask"),
-    ("readiness/privileged-container", "UnpinnedTask"),
-    ("readiness/root-container", "UnpinnedTask"),
-    ("readiness/writable-container", "UnpinnedTask"),
-    ("readiness/container-without-logs", "UnpinnedTask"),
-    ("readiness/secret-in-environment", "UnpinnedTask"),
-    ("readiness/secret-in-environment", "HiddenInTheOpenTask"),
-    ("readiness/secret-in-environment", "LeakyFunction"),
-    ("readiness/public-task", "PublicService"),
-    ("readiness/literal-secret-string", "PlainSecret"),
-    ("readiness/literal-secret-string", "PlainFieldSecret"),
-    ("readiness/secret-without-rotation", "PlainSecret"),
-    ("readiness/password-in-ssm-string", "PasswordParameter"),
-    ("readiness/literal-password", "Database"),
-    ("readiness/literal-password", "Aurora"),
-    ("readiness/parameter-shows-secret", "Parameters.DatabasePassword"),
-    ("readiness/parameter-shows-secret", "Parameters.AdminToken"),
-    ("readiness/secret-in-output", "Outputs.KeyOfPipeline"),
-    ("readiness/secret-in-output", "Outputs.Hidden"),
-    ("readiness/iam-access-key", "PipelineKey"),
-    ("readiness/full-admin", "AdminRole"),
-    ("readiness/full-admin", "AdminPolicy"),
-    ("readiness/full-admin", "NotActionPolicy"),
-    ("readiness/wildcard-action", "ServiceWidePolicy"),
-    ("readiness/wildcard-principal", "AdminRole"),
-    ("readiness/wildcard-principal", "OpenKey"),
-    ("readiness/wildcard-principal", "OpenQueuePolicy"),
-    ("readiness/wildcard-principal", "Invocation"),
-    ("readiness/open-ingress", "EveryProtocol"),
-    ("readiness/open-ingress", "Ssh"),
-    ("readiness/open-ingress", "Ipv6Database"),
-    ("readiness/open-ingress", "HalfInternet"),
-    ("readiness/allows-plaintext", "PlainTopic"),
-    ("checkov/CKV_AWS_2", "PlainListener"),
-    ("checkov/CKV_AWS_16", "Database"),
-    ("checkov/CKV_AWS_17", "Database"),
-    ("checkov/CKV_AWS_20", "OpenBucket"),
-    ("checkov/CKV_AWS_26", "PlainTopic"),
-    ("checkov/CKV_AWS_29", "Redis"),
-    ("checkov/CKV_AWS_30", "Redis"),
-    ("checkov/CKV_AWS_53", "OpenBucket"),
-    ("checkov/CKV_AWS_96", "Aurora"),
-    ("cfn-lint/E3002", "Misspelt"),
-    ("control-tower/CT.RDS.PR.11", "Database"),
-]
+with (TEMPLATES / "planted.csv").open(encoding="utf-8") as rows:
+    PLANTED = [(row["rule"], row["subject"]) for row in csv.DictReader(rows)]
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +39,11 @@ def judged(seen: Scan) -> Judgement:
 
 @pytest.mark.parametrize(("rule", "subject"), PLANTED)
 def test_a_planted_fault_is_found(planted: Scan, rule: str, subject: str):
-    assert (rule, subject) in {(finding.rule, finding.subject) for finding in judged(planted).findings}
+    assert any(rule in each.sources and each.subject == subject for each in judged(planted).findings)
+
+
+def test_the_faults_lie_in_every_control_that_must_be_examined():
+    assert len(PLANTED) >= 60
 
 
 def test_a_clean_template_has_no_finding_above_low_and_no_gap(clean: Scan):
