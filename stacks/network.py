@@ -106,3 +106,22 @@ class Network(Construct):
             if group:
                 # Image layers, secrets, logs and upstreams have public addresses, which no group can name.
                 group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "HTTPS to AWS and to upstreams")
+        _no_way_out_by_default(self.balancer)
+
+
+def _no_way_out_by_default(group: ec2.SecurityGroup) -> None:
+    """Keep AWS from letting everything out of a group whose rules all stand alone.
+
+    AWS takes its default away only for a rule in the group itself; the CDK takes its own placeholder for one away as
+    soon as a rule stands alone. This one lets nothing out: nobody has that address, and ICMP has no such type.
+    """
+    resource = group.node.default_child
+    assert isinstance(resource, ec2.CfnSecurityGroup)
+    nothing = {
+        "CidrIp": "255.255.255.255/32",
+        "Description": "Disallow all traffic",
+        "IpProtocol": "icmp",
+        "FromPort": 252,
+        "ToPort": 86,
+    }
+    resource.add_property_override("SecurityGroupEgress", [nothing])

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from collections.abc import Iterator
+from dataclasses import field, replace
 
 from readiness.gate import Context, Gate
 from readiness.live import review
-from readiness.model import ControlFamily, Judgement, MaxOpen, Stage, record
+from readiness.live.review import Look
+from readiness.model import ControlFamily, Gap, Judgement, MaxOpen, Measurement, Stage, record
 from readiness.scan.findings import judge_security, open_limits
-from readiness.scan.observed import Scan
-from readiness.scan.template import construct_path, read_template
+from readiness.scan.template import read_template
 
 
 @record
@@ -29,26 +30,40 @@ class Settings:
     """The same for the findings of one control family."""
 
 
-@record
-class Observation:
-    """What each check said of each resource, as it was in the account. The resources themselves are not kept."""
-
-    scan: Scan
-
-
-def observe(ctx: Context, settings: Settings) -> Observation:
+def observe(ctx: Context, settings: Settings) -> Look:
     """Read the clone's resources back and ask the checks of each."""
-    parts = [part for path in ctx.templates for part in read_template(path).resources.values()]
-    paths = {part.name: path for part in parts if (path := construct_path(part))}
     ctx.narrate("Reading the deployed resources back")
-    return Observation(scan=review.look(ctx.clients, ctx.clone.stack_id, paths))
+    templates = [read_template(path) for path in ctx.templates]
+    return review.look(ctx.clients, ctx.clone.stack_id, templates)
 
 
-def judge(seen: Observation, settings: Settings) -> Judgement:
+def judge(seen: Look, settings: Settings) -> Judgement:
     """Make a finding of what failed, and a gap of what could not be read and of each control that nobody looked at."""
-    return judge_security(
-        seen.scan, (review.SCANNER,), settings.required_families, open_limits(settings.max_open, settings.max_open_of)
+    limits = open_limits(settings.max_open, settings.max_open_of)
+    judged = judge_security(seen.scan, (review.SCANNER,), settings.required_families, limits)
+    resources = sum(seen.unread.values())
+    values = seen.compared + seen.not_compared
+    gaps = judged.gaps
+    if not seen.compared:
+        gaps = (*gaps, Gap(what="drift", why="no value of the template could be compared with the account's"))
+    return replace(
+        judged,
+        gaps=gaps,
+        measurements=(
+            *judged.measurements,
+            Measurement(name="drift.compared", value=seen.compared, unit="values", samples=values),
+            Measurement(name="drift.not-compared", value=seen.not_compared, unit="values", samples=values),
+            Measurement(name="resources.no-reader", value=resources, unit="resources", samples=resources),
+        ),
+        notes=tuple(_notes(seen)),
     )
+
+
+def _notes(look: Look) -> Iterator[str]:
+    for secret, roles in look.secret_readers.items():
+        yield f"secret {secret} may be read by {', '.join(roles) or 'no role of the stack'}"
+    if look.unread:
+        yield "not read back: " + ", ".join(f"{count} x {kind}" for kind, count in look.unread.items())
 
 
 GATE = Gate(
@@ -56,7 +71,7 @@ GATE = Gate(
     question="Is the deployed clone as safe as its templates say?",
     stage=Stage.STEADY,
     settings=Settings,
-    observation=Observation,
+    observation=Look,
     observe=observe,
     judge=judge,
     order=10,

@@ -66,8 +66,45 @@ def _plaintext(part: Part) -> Iterator[str]:
     yield "may be used without TLS"
 
 
+def _way_out(part: Part) -> Iterator[str]:
+    tier, way = part.properties.get("Tier"), part.properties.get("WayOut")
+    if tier in ("Private", "Isolated") and way == "internet":
+        yield f"is called {tier}, and its default route is an internet gateway"
+    elif tier == "Isolated" and way:
+        yield "is called Isolated, and has a default route"
+    if part.properties.get("MapPublicIpOnLaunch") is True:
+        yield "gives what starts in it an address on the internet"
+
+
+def _endless(part: Part) -> Iterator[str]:
+    if not part.properties.get("RetentionInDays"):
+        yield "is kept for ever"
+
+
 _DOCS = "https://docs.aws.amazon.com/securityhub/latest/userguide"
 _OF_THE_CLONE = (
+    OwnCheck(
+        id="subnet-open-to-internet",
+        claim="No private subnet has a way in from the internet, and no isolated one a way out",
+        severity=Severity.HIGH,
+        family=ControlFamily.NETWORK,
+        looks_at=("AWS::EC2::Subnet",),
+        faults=_way_out,
+        why="What is meant to be reached from inside alone needs one wrong rule of a security group more to be public.",
+        mend="Take the route to the internet gateway out, and set map_public_ip_on_launch=False.",
+        link=f"{_DOCS}/ec2-controls.html#ec2-15",
+    ),
+    OwnCheck(
+        id="logs-kept-for-ever",
+        claim="Logs are kept for a time that somebody chose",
+        severity=Severity.LOW,
+        family=ControlFamily.LOGGING,
+        looks_at=("AWS::Logs::LogGroup",),
+        faults=_endless,
+        why="What nobody deletes is paid for, and can leak, for ever.",
+        mend="Set retention on the log group.",
+        link=f"{_DOCS}/cloudwatch-controls.html#cloudwatch-16",
+    ),
     OwnCheck(
         id="database-in-clear",
         claim="Database storage is encrypted",

@@ -172,8 +172,47 @@ def _replication_group(clients: Clients, name: str) -> Read:
     return {"": ("AWS::ElastiCache::ReplicationGroup", properties)}
 
 
+def _subnet(clients: Clients, subnet_id: str) -> Read:
+    """Return a subnet with the way that what it sends to the internet takes: ``internet``, ``translated`` or none."""
+    ec2 = clients("ec2")
+    (subnet,) = ec2.describe_subnets(SubnetIds=[subnet_id])["Subnets"]
+    tables = ec2.describe_route_tables(Filters=[{"Name": "association.subnet-id", "Values": [subnet_id]}])[
+        "RouteTables"
+    ]
+    if not tables:  # the VPC's main table serves it
+        of_vpc = [{"Name": "vpc-id", "Values": [subnet["VpcId"]]}, {"Name": "association.main", "Values": ["true"]}]
+        tables = ec2.describe_route_tables(Filters=of_vpc)["RouteTables"]
+    routes = [route for table in tables for route in table["Routes"] if route.get("State", "active") == "active"]
+    everywhere = [
+        route
+        for route in routes
+        if route.get("DestinationCidrBlock") == "0.0.0.0/0" or route.get("DestinationIpv6CidrBlock") == "::/0"
+    ]
+    direct = any(str(route.get("GatewayId", "")).startswith("igw-") for route in everywhere)
+    tags = {tag["Key"]: tag["Value"] for tag in subnet.get("Tags", ())}
+    return {
+        "": (
+            "AWS::EC2::Subnet",
+            {
+                "CidrBlock": subnet["CidrBlock"],
+                "MapPublicIpOnLaunch": bool(subnet.get("MapPublicIpOnLaunch")),
+                "Tier": tags.get("aws-cdk:subnet-type", ""),
+                "WayOut": "internet" if direct else "translated" if everywhere else "",
+            },
+        )
+    }
+
+
+def _log_group(clients: Clients, name: str) -> Read:
+    pages = clients("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=name)
+    (group,) = [each for page in pages for each in page["logGroups"] if each["logGroupName"] == name]
+    told = {"RetentionInDays": group.get("retentionInDays"), "KmsKeyId": group.get("kmsKeyId")}
+    return {"": ("AWS::Logs::LogGroup", {key: value for key, value in told.items() if value is not None})}
+
+
 READERS: Mapping[str, Reader] = {
     "AWS::EC2::SecurityGroup": _security_group,
+    "AWS::EC2::Subnet": _subnet,
     "AWS::ECS::Service": _service,
     "AWS::ECS::TaskDefinition": _task_definition,
     "AWS::ElastiCache::ReplicationGroup": _replication_group,
@@ -182,6 +221,7 @@ READERS: Mapping[str, Reader] = {
     "AWS::IAM::Role": _role,
     "AWS::KMS::Key": _key,
     "AWS::Lambda::Function": _function,
+    "AWS::Logs::LogGroup": _log_group,
     "AWS::RDS::DBCluster": _db_cluster,
     "AWS::RDS::DBInstance": _db_instance,
     "AWS::SNS::Topic": _topic,

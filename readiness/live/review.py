@@ -5,56 +5,127 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from readiness import __version__
+from readiness.cloud import is_gone
 from readiness.live.checks import live_checks
-from readiness.live.readers import READERS, Clients
+from readiness.live.deployed_values import DeployedValues
+from readiness.live.drift import DRIFT_RULES, Comparison, changes, compare, drift_rule
+from readiness.live.readers import READERS, Clients, Read
+from readiness.live.secret_readers import readers_of_secrets
+from readiness.model import record
 from readiness.scan.observed import CheckResult, Result, Rule, Scan, ScannerRun, TemplateSeen
 from readiness.scan.own_check import OwnCheck
-from readiness.scan.template import Part, Template
+from readiness.scan.template import Part, Template, construct_path
 
 SCANNER = "live"
 """Both the scanner's name and the name of what it looks at."""
 
 
-def look(clients: Clients, stack: str, construct_paths: Mapping[str, str]) -> Scan:
-    """Return what the checks say of each resource of a stack, as it is in the account now.
+@record
+class Look:
+    """What was seen of a deployed stack.
+
+    Attributes:
+        scan: What each check said of each resource; the resources themselves are not kept.
+        compared: How many values of the template were compared with the account's.
+        not_compared: How many could not be: only CloudFormation knows what they came to.
+        unread: Type -> how many resources of it there are that nobody can read back.
+        secret_readers: Secret -> the roles of the stack that may read it.
+    """
+
+    scan: Scan
+    compared: int = 0
+    not_compared: int = 0
+    unread: dict[str, int] = field(default_factory=dict)
+    secret_readers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def look(clients: Clients, stack: str, templates: Sequence[Template] = ()) -> Look:
+    """Return what the checks say of each resource of a stack, as it is in the account now, and how far it drifted.
 
     Args:
         clients: Service name -> boto3 client.
-        stack: Its name or id.
-        construct_paths: Logical id -> where the CDK app made it.
+        stack: Its name or id; drift is seen only of an id.
+        templates: What was deployed.
 
     Raises:
         ClientError: the stack's resources cannot be listed.
     """
     started = time.monotonic()
-    resources, errors = _read(clients, list(_resources(clients, stack)))
-    template = Template(name=SCANNER, path=Path(SCANNER), digest=_digest(resources), body={"Resources": resources})
+    listed = list(_resources(clients, stack))
+    there, missing, errors = _read(clients, listed)
+    resources = {f"{name}{suffix}": body for name, read in there.items() for suffix, body in read.items()}
+    spelled = {name: {"Type": kind, "Properties": body} for name, (kind, body) in resources.items()}
+    template = Template(name=SCANNER, path=Path(SCANNER), digest=_digest(spelled), body={"Resources": spelled})
     checks = live_checks()
-    results = tuple(_results(template, checks, errors))
+    results = list(_results(template, checks, errors))
+    physical = {each["LogicalResourceId"]: each.get("PhysicalResourceId", "") for each in listed}
+    compared, drifted = _compared(templates, stack, physical, there)
+    results += drifted
+    for name, kind in missing.items():
+        results.append(
+            _said(drift_rule("drift", kind), name, CheckResult.FAILED, "the stack has it, the account has not")
+        )
+    paths = {
+        part.name: path for each in templates for part in each.resources.values() if (path := construct_path(part))
+    }
     run = ScannerRun(
         scanner=SCANNER,
         version=__version__,
         templates=(SCANNER,),
-        rules_loaded=len(checks),
-        rules=tuple(_rule(check) for check in checks),
-        results=results,
+        rules_loaded=len(checks) + len(DRIFT_RULES),
+        rules=(*(_rule(check) for check in checks), *DRIFT_RULES.values()),
+        results=tuple(results),
         errors=tuple(errors),
         seconds=time.monotonic() - started,
     )
+    kinds = {name: part.kind for name, part in template.resources.items()} | missing
     seen = TemplateSeen(
         name=SCANNER,
         digest=template.digest,
-        resources={name: part.kind for name, part in template.resources.items()},
-        construct_paths={name: _path(name, construct_paths) for name in template.resources},
+        resources=kinds,
+        construct_paths={name: _path(name, paths) for name in kinds},
     )
-    return Scan(templates=(seen,), runs=(run,), seconds=run.seconds)
+    unread = Counter(each["ResourceType"] for each in listed if each["ResourceType"] not in READERS)
+    return Look(
+        scan=Scan(templates=(seen,), runs=(run,), seconds=run.seconds),
+        compared=sum(each.compared for each in compared),
+        not_compared=sum(each.unknown for each in compared),
+        unread=dict(sorted(unread.items())),
+        secret_readers=readers_of_secrets(template, physical, paths),
+    )
+
+
+def _compared(
+    templates: Sequence[Template], stack: str, physical: Mapping[str, str], there: Mapping[str, Read]
+) -> tuple[list[Comparison], list[Result]]:
+    """Return each resource of the templates beside the account, and what that says."""
+    comparisons, results = [], []
+    for template in templates:
+        values = DeployedValues(template=template, stack_id=stack, physical=physical)
+        for part in template.resources.values():
+            if part.name not in there:
+                continue
+            comparison = compare(part, {suffix: body for suffix, (_, body) in there[part.name].items()}, values)
+            comparisons.append(comparison)
+            told = dict(changes(comparison))
+            for what, detail in told.items():
+                results.append(_said(drift_rule(what, part.kind), part.name, CheckResult.FAILED, detail))
+            if not told and comparison.compared:
+                results.append(_said(drift_rule("drift", part.kind), part.name, CheckResult.PASSED))
+    return comparisons, results
+
+
+def _said(rule: Rule, part: str, result: CheckResult, detail: str = "") -> Result:
+    return Result(rule=rule.id, template=SCANNER, part=part, result=result, detail=detail)
 
 
 def _resources(clients: Clients, stack: str) -> Iterator[Mapping[str, Any]]:
@@ -62,9 +133,10 @@ def _resources(clients: Clients, stack: str) -> Iterator[Mapping[str, Any]]:
         yield from page["StackResourceSummaries"]
 
 
-def _read(clients: Clients, listed: list[Mapping[str, Any]]) -> tuple[dict[str, Any], list[str]]:
-    """Return the resources as a template would spell them, and what could not be read."""
-    found: dict[str, Any] = {}
+def _read(clients: Clients, listed: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Read], dict[str, str], list[str]]:
+    """Return the resources as a template would spell them, the type of those that are gone, and what went wrong."""
+    there: dict[str, Read] = {}
+    missing: dict[str, str] = {}
     errors = []
     for each in listed:
         name, kind = each["LogicalResourceId"], each["ResourceType"]
@@ -72,12 +144,15 @@ def _read(clients: Clients, listed: list[Mapping[str, Any]]) -> tuple[dict[str, 
         if reader is None:
             continue
         try:
-            read = reader(clients, each["PhysicalResourceId"])
-        except (ClientError, BotoCoreError, LookupError, ValueError) as error:
+            there[name] = dict(reader(clients, each["PhysicalResourceId"]))
+        except ClientError as error:
+            if is_gone(error):
+                missing[name] = kind
+            else:
+                errors.append(f"{name} ({kind}) could not be read: {error}")
+        except (BotoCoreError, LookupError, ValueError) as error:
             errors.append(f"{name} ({kind}) could not be read: {type(error).__name__}: {error}")
-            continue
-        found.update({f"{name}{suffix}": {"Type": of, "Properties": body} for suffix, (of, body) in read.items()})
-    return found, errors
+    return there, missing, errors
 
 
 def _digest(resources: Mapping[str, Any]) -> str:

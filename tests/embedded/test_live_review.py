@@ -11,6 +11,7 @@ import pytest
 
 from readiness.live import review
 from readiness.scan.findings import findings
+from readiness.scan.template import Template
 from tests.embedded.parts import Parts, running
 
 ANYBODY = {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}
@@ -46,7 +47,7 @@ class Listing:
 
 
 def found(parts: Parts, kind: str, physical: str) -> set[str]:
-    scan = review.look(Listing(parts, kind, physical), "stack", {})
+    scan = review.look(Listing(parts, kind, physical), "stack").scan
     assert scan.runs[0].errors == ()
     assert scan.templates[0].resources
     return {each.rule.removeprefix("readiness/") for each in findings(scan)}
@@ -168,5 +169,46 @@ def test_load_balancers(parts: Parts) -> None:
 
 
 def test_what_is_gone_is_told_and_not_clean(parts: Parts) -> None:
-    scan = review.look(Listing(parts, "AWS::IAM::Role", "nobody"), "stack", {})
-    assert "Thing (AWS::IAM::Role) could not be read" in scan.runs[0].errors[0]
+    scan = review.look(Listing(parts, "AWS::IAM::Role", "nobody"), "stack").scan
+    assert [each.rule for each in findings(scan)] == ["live/drift-iam"]
+
+
+def test_a_private_subnet_that_somebody_gave_a_way_in(parts: Parts) -> None:
+    ec2 = parts.clients("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
+    tags = [{"ResourceType": "subnet", "Tags": [{"Key": "aws-cdk:subnet-type", "Value": "Private"}]}]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.1.0.0/24", TagSpecifications=tags)["Subnet"]["SubnetId"]
+    table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+    ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
+    assert found(parts, "AWS::EC2::Subnet", subnet) == set()
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+    assert found(parts, "AWS::EC2::Subnet", subnet) == {"subnet-open-to-internet"}
+
+
+def test_a_log_group(parts: Parts) -> None:
+    logs = parts.clients("logs")
+    logs.create_log_group(logGroupName="/l")
+    assert found(parts, "AWS::Logs::LogGroup", "/l") == {"logs-kept-for-ever"}
+    logs.put_retention_policy(logGroupName="/l", retentionInDays=7)
+    assert found(parts, "AWS::Logs::LogGroup", "/l") == set()
+
+
+def test_what_somebody_added_behind_the_templates_back_is_found(parts: Parts) -> None:
+    ec2 = parts.clients("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.2.0.0/16")["Vpc"]["VpcId"]
+    group = ec2.create_security_group(GroupName="h", Description="h", VpcId=vpc)["GroupId"]
+    body = {"Resources": {"Thing": {"Type": "AWS::EC2::SecurityGroup", "Properties": {"GroupDescription": "h"}}}}
+    template = Template(name="t", path=Path("t"), digest="", body=body)
+
+    def drift() -> set[str]:
+        seen = review.look(Listing(parts, "AWS::EC2::SecurityGroup", group), "stack", [template])
+        return {each.rule for each in findings(seen.scan) if each.rule.startswith("live/")}
+
+    assert drift() == set()
+    permission = {"IpProtocol": "tcp", "FromPort": 8080, "ToPort": 8080, "IpRanges": [{"CidrIp": "10.9.0.0/16"}]}
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])
+    assert drift() == {"live/added-access-network"}
+    ec2.delete_security_group(GroupId=group)
+    assert drift() == {"live/drift-network"}

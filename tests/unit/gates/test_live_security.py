@@ -12,12 +12,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from readiness import decide
-from readiness.gates.live_security import GATE, Observation, Settings, judge, observe
+from readiness.gates.live_security import GATE, Settings, judge, observe
 from readiness.live import review
 from readiness.live.checks import OF_TEMPLATES, live_checks
 from readiness.live.readers import READERS
+from readiness.live.review import Look
 from readiness.model import Clone, ControlFamily, Outcome, Severity
 from readiness.scan.own_check import all_checks
+from readiness.scan.template import Template
 from tests.unit.samples import T0, a_context
 
 GROUP = "sg-1"
@@ -97,11 +99,58 @@ class Account:
         return {"DBClusters": [{"StorageEncrypted": True}]}
 
 
-def seen(account: Account) -> Observation:
-    return Observation(scan=review.look(account, "stack", {"Group": "Stack/Group"}))
+STACK_ID = "arn:aws:cloudformation:eu-west-1:123456789012:stack/shop/1"
+TRUST = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}}]}
+INLINE = {"Statement": [{"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": "arn:aws:s3:::b/*"}]}
 
 
-def outcome(observation: Observation) -> Outcome:
+def deployed(**changes: dict[str, Any]) -> Template:
+    """Return the template of the account's stack; *changes* are properties of its resources."""
+    properties: dict[str, tuple[str, dict[str, Any]]] = {
+        "Group": ("AWS::EC2::SecurityGroup", {"GroupDescription": "g"}),
+        "Way": (
+            "AWS::EC2::SecurityGroupIngress",
+            {
+                "GroupId": {"Fn::GetAtt": ["Group", "GroupId"]},
+                "IpProtocol": "tcp",
+                "FromPort": 8080,
+                "ToPort": "8080",
+                "SourceSecurityGroupId": "sg-2",
+            },
+        ),
+        "Role": (
+            "AWS::IAM::Role",
+            {"AssumeRolePolicyDocument": TRUST, "ManagedPolicyArns": ["arn:aws:iam::1:policy/own"]},
+        ),
+        "Policy": (
+            "AWS::IAM::Policy",
+            {"PolicyName": "inline", "Roles": [{"Ref": "Role"}], "PolicyDocument": INLINE},
+        ),
+        "Secret": ("AWS::SecretsManager::Secret", {}),
+        "Database": ("AWS::RDS::DBCluster", {"StorageEncrypted": "true", "Engine": "aurora-postgresql"}),
+        "Vpc": ("AWS::EC2::VPC", {}),
+    }
+    resources = {
+        name: {
+            "Type": kind,
+            "Properties": body | changes.get(name, {}),
+            "Metadata": {"aws:cdk:path": f"Stack/{name}/Resource"},
+        }
+        for name, (kind, body) in properties.items()
+    }
+    return Template(name="t", path=Path("t"), digest="", body={"Resources": resources})
+
+
+def seen(account: Account, **changes: dict[str, Any]) -> Look:
+    return review.look(account, STACK_ID, [deployed(**changes)])
+
+
+def drift(account: Account, **changes: dict[str, Any]) -> dict[str, str]:
+    judgement = judge(seen(account, **changes), Settings())
+    return {each.rule: each.message for each in judgement.findings if each.rule.startswith("live/")}
+
+
+def outcome(observation: Look) -> Outcome:
     judgement = judge(observation, Settings())
     disposed = decide.dispose(judgement.findings, (), date(2026, 1, 1))
     return decide.outcome(judgement, disposed, (Severity.CRITICAL, Severity.HIGH))
@@ -118,13 +167,10 @@ def test_a_safe_clone_passes():
 def test_a_port_that_was_opened_after_the_deployment_fails():
     observation = seen(Account(CLOSED, OPEN))
 
-    (finding,) = judge(observation, Settings()).findings
-    assert (finding.rule, finding.subject, finding.severity) == (
-        "readiness/open-ingress",
-        "Stack/Group",
-        Severity.CRITICAL,
-    )
-    assert "::/0 may reach tcp 22" in finding.message
+    first, second = judge(observation, Settings()).findings
+    assert (first.rule, first.subject, first.severity) == ("readiness/open-ingress", "Stack/Group", Severity.CRITICAL)
+    assert "::/0 may reach tcp 22" in first.message
+    assert second.rule == "live/added-access-network"
     assert outcome(observation) is Outcome.FAILED
 
 
@@ -185,11 +231,11 @@ def test_the_gate_reads_the_stack_that_was_deployed_and_the_construct_paths_of_i
     template = tmp_path / "Stack.template.json"
     resources = {"Group": {"Type": "AWS::EC2::SecurityGroup", "Metadata": {"aws:cdk:path": "Stack/Group/Resource"}}}
     template.write_text(json.dumps({"Resources": resources}))
-    clone = Clone(run_id="r", stack_name="s", stack_id="arn:s", outputs={}, expires_at=T0)
+    clone = Clone(run_id="r", stack_name="s", stack_id=STACK_ID, outputs={}, expires_at=T0)
     context = a_context(tmp_path / "run", templates=(template,), clients=Account(OPEN), deployed=clone)
 
-    (finding,) = judge(observe(context, Settings()), Settings()).findings
-    assert finding.subject == "Stack/Group"
+    findings = judge(observe(context, Settings()), Settings()).findings
+    assert {finding.subject for finding in findings} == {"Stack/Group"}
 
 
 def test_no_property_of_a_resource_is_kept_as_evidence():
@@ -210,3 +256,83 @@ def test_the_checks_of_templates_that_are_asked_exist_and_all_that_is_read_is_as
 
 def test_the_gate_is_asked_first_of_the_deployed_clone():
     assert (GATE.id, GATE.stage.value, GATE.order) == ("live-security", "steady", 10)
+
+
+# --- drift -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_as_its_template_says_has_not_drifted():
+    look = seen(Account(CLOSED))
+
+    assert drift(Account(CLOSED)) == {}
+    assert look.compared >= 6
+    passed = {each.part for run in look.scan.runs for each in run.results if each.rule.startswith("live/")}
+    assert passed == {"Group", "Role", "Database"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule", "words"),
+    [
+        ({"Database": {"StorageEncrypted": False}}, "live/drift-encryption", "StorageEncrypted"),
+        ({"Role": {"ManagedPolicyArns": []}}, "live/added-access-iam", "policy/own was attached"),
+        ({"Role": {"ManagedPolicyArns": ["arn:aws:iam::1:policy/own", "b"]}}, "live/drift-iam", "b is detached"),
+        ({"Policy": {"PolicyName": "other"}}, "live/added-access-iam", "policy inline was added"),
+        ({"Policy": {"PolicyDocument": {"Statement": []}}}, "live/drift-iam", "has 1 entries instead of 0"),
+        (
+            {"Policy": {"PolicyDocument": {"Statement": [{"Effect": "Deny", "Action": "s3:GetObject"}]}}},
+            "live/drift-iam",
+            "Statement[0].Effect",
+        ),
+        ({"Way": {"FromPort": 80, "ToPort": 80}}, "live/drift-network", "tcp 80-80 from or to sg-2 is gone"),
+        ({"Way": {"FromPort": 80, "ToPort": 80}}, "live/added-access-network", "tcp 8080-8080"),
+    ],
+)
+def test_what_differs_is_found(changes: dict[str, Any], rule: str, words: str):
+    assert words in drift(Account(CLOSED), **changes)[rule]
+
+
+def test_what_only_cloudformation_knows_is_counted_and_never_taken_for_equal():
+    unknown = {"Database": {"StorageEncrypted": {"Fn::If": ["Encrypted", True, False]}}}
+    before, now = seen(Account(CLOSED)), seen(Account(CLOSED), **unknown)
+
+    assert now.not_compared == before.not_compared + 1
+    assert now.compared == before.compared - 1
+    assert drift(Account(CLOSED), **unknown) == {}
+
+
+def test_a_rule_whose_peer_nobody_knows_excuses_one_rule_and_no_more():
+    peer = {"Way": {"SourceSecurityGroupId": {"Fn::ImportValue": "peer"}}}
+
+    assert drift(Account(CLOSED), **peer) == {}
+    assert "live/added-access-network" in drift(Account(CLOSED, CLOSED | {"ToPort": 9000}), **peer)
+
+
+def test_a_resource_of_the_stack_that_the_account_does_not_have_is_found(monkeypatch: pytest.MonkeyPatch):
+    account = Account(CLOSED)
+
+    def gone(**_: Any) -> Any:
+        raise ClientError({"Error": {"Code": "DBClusterNotFoundFault", "Message": "no"}}, "DescribeDBClusters")
+
+    monkeypatch.setattr(account, "describe_db_clusters", gone)
+
+    assert "the account has not" in drift(account)["live/drift-encryption"]
+
+
+def test_a_clone_of_which_nothing_could_be_compared_is_a_gap():
+    judgement = judge(review.look(Account(CLOSED), STACK_ID), Settings())
+
+    assert [gap.what for gap in judgement.gaps] == ["drift"]
+
+
+def test_who_may_read_a_secret_is_told(monkeypatch: pytest.MonkeyPatch):
+    account = Account(CLOSED)
+    policy = {"Statement": [{"Effect": "Allow", "Action": "secretsmanager:Get*", "Resource": "sec*"}]}
+    monkeypatch.setattr(account, "get_role_policy", lambda **_: {"PolicyName": "inline", "PolicyDocument": policy})
+
+    assert seen(account).secret_readers == {"Stack/Secret": ("Stack/Role",)}
+    assert seen(Account(CLOSED)).secret_readers == {"Stack/Secret": ()}
+    assert "secret Stack/Secret may be read by Stack/Role" in judge(seen(account), Settings()).notes
+
+
+def test_types_that_nobody_reads_back_are_named():
+    assert seen(Account(CLOSED)).unread == {"AWS::EC2::VPC": 1}

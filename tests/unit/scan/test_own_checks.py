@@ -222,3 +222,16 @@ def test_a_secret_in_an_output_is_seen_in_either_spelling_of_getatt(spelling):
     shown = faults("secret-in-output", OUTPUTS, {"Value": {"Fn::GetAtt": spelling}}, Resources=key)
 
     assert shown == ["shows the secret access key of Key"]
+
+
+@pytest.mark.parametrize(("inside", "count"), [([], 1), ([{"IpProtocol": "icmp", "CidrIp": "255.255.255.255/32"}], 0)])
+def test_an_egress_rule_that_stands_alone_leaves_the_default_in_place(inside, count):
+    alone = {"Type": "AWS::EC2::SecurityGroupEgress", "Properties": {"GroupId": {"Fn::GetAtt": ["It", "GroupId"]}}}
+
+    found = faults("egress-rule-beside-default", GROUP, {"SecurityGroupEgress": inside}, Resources={"Alone": alone})
+
+    assert len(found) == count
+
+
+def test_a_group_that_says_nothing_of_what_leaves_it_is_left_alone():
+    assert faults("egress-rule-beside-default", GROUP, {}) == []
