@@ -195,7 +195,8 @@ def _judged_now(
     except Exception as error:  # noqa: BLE001 - half an observation may be anything; it must never read as a pass
         judgement = Judgement(examined=0, gaps=(Gap(what=gate.question, why=f"it cannot be judged: {error!r}"),))
     seen_at = datetime.fromtimestamp((bundle / path).stat().st_mtime, UTC)
-    return result_of(frozen, register, gate, judgement, path, started_at, max(started_at, seen_at), started_at)
+    # When the gate was asked is not known, only when it had seen enough: so no time that it took.
+    return result_of(frozen, register, gate, judgement, path, seen_at, seen_at, started_at)
 
 
 def _register(bundle: Path, frozen: Plan) -> tuple[Waiver, ...]:

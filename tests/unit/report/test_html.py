@@ -170,6 +170,22 @@ def test_a_required_gate_that_was_not_asked_has_a_row(tmp_path):
     assert "passed" in shown["rollback"]
 
 
+def tiles(page):
+    return [each.get("class") for each in page.named("li") if each.get("class") in ("good", "bad", "unknown")]
+
+
+def test_figures_that_were_all_met_are_no_pass_while_a_required_gate_was_not_asked(tmp_path):
+    some = replace(plan(), gates=replace(plan().gates, required=("alarms", "rollback", "leftovers")))
+    page, _ = rendered(tmp_path / "a", plan=some, drive=None, runbooks=None)
+    assert tiles(page) == ["unknown"] * 5
+    assert page.text.count("; 1 required gate not asked") == 3
+
+    some = replace(plan(), gates=replace(plan().gates, required=("alarms", "rollback")), objectives=())
+    page, _ = rendered(tmp_path / "b", plan=some, drive=None, runbooks=None)
+    assert tiles(page) == ["good"] * 4 + ["unknown"], "nobody has signed"
+    assert "not asked" not in page.text.split("Load")[0]
+
+
 # --- what is not there -----------------------------------------------------------------------------------------------
 
 
@@ -178,8 +194,7 @@ def test_a_run_that_saw_nothing_says_not_observed_and_never_looks_like_a_pass(tm
 
     assert page.text.count("Not observed.") >= 7
     assert not [each for each in page.named("span") if (each.get("class") or "").startswith("badge good")]
-    tiles = [each.get("class") for each in page.named("li") if each.get("class") in ("good", "bad", "unknown")]
-    assert Counter(tiles) == {"unknown": 5}
+    assert Counter(tiles(page)) == {"unknown": 5}
     assert "No gate was asked, so nothing is known of any finding" in page.text
     assert "No finding is open" not in page.text
     assert [each for each in page.named("svg") if "plot" in (each.get("class") or "")] == []
