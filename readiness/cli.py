@@ -171,6 +171,15 @@ def _add_waive(commands: Any) -> None:
     parser.add_argument("--reason", required=True, help="why it may stay; at least ten characters")
     parser.add_argument("--ticket", default="", help="where it is followed up")
     parser.add_argument("--expires", required=True, type=_day, metavar="YYYY-MM-DD", help="the last day it holds")
+    parser.add_argument(
+        "--false-positive", metavar="EVIDENCE", help="there is no fault: say what proves it; instead of accepting one"
+    )
+    seen = parser.add_mutually_exclusive_group()
+    seen.add_argument("--bundle", type=Path, metavar="BUNDLE", help="the run that found it; default: scan now")
+    seen.add_argument(
+        "--template", action="append", type=Path, default=[], metavar="PATH", help="scan this instead (repeatable)"
+    )
+    seen.add_argument("--unseen", action="store_true", help="write it even though nobody looked for the finding")
     parser.set_defaults(act=_waive)
 
 
@@ -193,8 +202,8 @@ def _add_readers(commands: Any) -> None:
         description="Hold the figures, outcomes and findings of two bundles against each other. A figure is called "
         "worse or better only where both runs' 95 % confidence intervals lie apart.",
     )
-    compare.add_argument("old", type=Path, metavar="OLD", help="bundle of the earlier run")
-    compare.add_argument("new", type=Path, metavar="NEW", help="bundle of the later run")
+    compare.add_argument("old", type=Path, metavar="OLD", help="the bundle of the earlier run")
+    compare.add_argument("new", type=Path, metavar="NEW", help="the bundle of the later run")
     compare.add_argument("--json", action="store_true", help="print the comparison as JSON on stdout")
     compare.set_defaults(act=_compare)
     listing = commands.add_parser("gates", help="list every gate, its question and its settings")
@@ -350,7 +359,9 @@ def _scan(arguments: argparse.Namespace) -> int:
         seen = review(Path.cwd(), arguments.plan, arguments.waivers, tuple(arguments.templates))
     changed = None if arguments.diff is None else triage.since(arguments.diff, seen.results)
     if arguments.output is not None:
-        _write(arguments.output, report.findings_files(seen.results, seen.blocking))
+        fixed = changed.fixed if changed else ()
+        known = [each.mark for each in changed.unchanged] if changed else None
+        _write(arguments.output, report.findings_files(seen.results, seen.blocking, fixed, known))
     if arguments.json:
         print(TypeAdapter(tuple[GateResult, ...]).dump_json(seen.results, indent=1).decode())
     else:
@@ -372,7 +383,7 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
 def _print_diff(diff: triage.Diff) -> None:
     for said, findings in (
         ("new", diff.new),
-        ("fixed", diff.fixed),
+        ("fixed", tuple(each.finding for each in diff.fixed)),
         ("not found again, but its gate has gaps", diff.unseen),
     ):
         for finding in findings:
@@ -381,18 +392,45 @@ def _print_diff(diff: triage.Diff) -> None:
 
 
 def _waive(arguments: argparse.Namespace) -> int:
-    from readiness.waivers import add_waiver
+    from readiness.waivers import add_waiver, check
 
     plan = load_plan(arguments.plan)
     names = ("rule", "subject", "owner", "approver", "reason", "ticket", "expires")
     given = {name: getattr(arguments, name) for name in names}
+    if arguments.false_positive is not None:
+        given |= {"disposition": "false-positive", "evidence": arguments.false_positive}
     today = datetime.now(UTC).date()
     waiver = parse(Waiver, {**given, "created": today}, str(arguments.waivers), "waivers[new]")
+    check(waiver, str(arguments.waivers), "waivers[new]", plan.max_waiver_age)
+    results = () if arguments.unseen else _seen_by(arguments)
+    found = [(result.gate, each) for result in results for each in result.findings]
+    covered = [(gate, each) for gate, each in found if decide.covers(waiver, each.finding)]
+    if not covered and not arguments.unseen:
+        raise UsageError(
+            f"No finding is {waiver.rule} on {waiver.subject}: the entry would dispose of nothing.",
+            hint="Spell both as the finding does. For a finding of a run name its bundle: --bundle BUNDLE.",
+        )
     add_waiver(arguments.waivers, waiver, plan.max_waiver_age)
     held = f"until {waiver.expires}, for {(waiver.expires - today).days} days"
-    print(f"{arguments.waivers}: {waiver.rule} on {waiver.subject} is waived {held}.")
-    print("`readiness scan` shows its effect; a waiver that covers nothing is a finding.")
+    print(f"{arguments.waivers}: {waiver.rule} on {waiver.subject} is {waiver.disposition} {held}.")
+    for gate, each in covered:
+        print(f"  {gate}: {each.finding.severity} {each.finding.subject} was {each.disposition}")
+    for gate in dict.fromkeys(gate for gate, _ in covered):
+        opened = [each for other, each in found if other == gate and each.disposition == "open"]
+        left = sum(not decide.covers(waiver, each.finding) for each in opened)
+        print(f"  {gate}: {len(opened)} findings were open, {left} are")
     return ExitCode.GO
+
+
+def _seen_by(arguments: argparse.Namespace) -> Sequence[GateResult]:
+    """Return where the finding that is waived is looked for: in a bundle, or in a scan that is made now."""
+    if arguments.bundle is not None:
+        evidence.check_manifest(arguments.bundle)
+        return evidence.read_record(arguments.bundle).results
+    from readiness.review import review
+
+    with Signals().caught(lambda _: None):
+        return review(Path.cwd(), arguments.plan, arguments.waivers, tuple(arguments.template)).results
 
 
 def _print_findings(results: Sequence[GateResult], scanned: Sequence[Path]) -> None:
@@ -408,8 +446,11 @@ def _print_findings(results: Sequence[GateResult], scanned: Sequence[Path]) -> N
         for each in disposed:
             waiver = each.waiver
             why = f" until {waiver.expires}, by {waiver.approver}: {waiver.reason}" if waiver else ""
+            why += f" Proof: {waiver.evidence}" if waiver and waiver.evidence else ""
             console.print(escape(f"         {each.disposition:6} {each.finding.subject}{why}"))
     for result in results:
+        for said in decide.exceeded(result.judgement.limits, result.findings):
+            console.print(f"limit: {said}")
         for gap in result.judgement.gaps:
             console.print(escape(f"gap: {gap.what}: {gap.why}"))
         console.print(escape(f"{result.gate}: {result.outcome} ({result.judgement.examined} examined)"))

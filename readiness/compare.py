@@ -208,7 +208,11 @@ def told(comparison: Comparison) -> Iterator[str]:
         "Findings",
         [
             f"- {said}: {each.severity} `{each.rule}` {each.subject}"
-            for said, found in (("new", findings.new), ("fixed", findings.fixed), ("unknown", findings.unseen))
+            for said, found in (
+                ("new", findings.new),
+                ("fixed", tuple(each.finding for each in findings.fixed)),
+                ("unknown", findings.unseen),
+            )
             for each in found
         ],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import date
+from datetime import date, datetime
 from enum import IntEnum
 from fnmatch import fnmatchcase
 
@@ -12,12 +12,15 @@ from readiness.model import (
     Disposition,
     Environment,
     Finding,
+    Gap,
     GateResult,
     Judgement,
+    OpenLimit,
     Outcome,
     Record,
     Severity,
     Signature,
+    Stage,
     Verdict,
     Waiver,
 )
@@ -58,7 +61,7 @@ def dispose(findings: Iterable[Finding], waivers: Iterable[Waiver], on: date) ->
     disposed = []
     for finding in findings:
         waiver = next((waiver for waiver in in_force if covers(waiver, finding)), None)
-        standing = Disposition.OPEN if waiver is None else Disposition.WAIVED
+        standing = Disposition.OPEN if waiver is None else Disposition(waiver.disposition)
         disposed.append(Disposed(finding=finding, disposition=standing, waiver=waiver))
     return tuple(disposed)
 
@@ -66,13 +69,33 @@ def dispose(findings: Iterable[Finding], waivers: Iterable[Waiver], on: date) ->
 def outcome(judgement: Judgement, findings: Iterable[Disposed], blocking: Collection[Severity]) -> Outcome:
     """Return what a gate came to: the one place where that is decided.
 
-    Failed if any blocking finding is open; else inconclusive if there is a gap or nothing was examined; else passed.
+    Failed if any blocking finding is open, or more than the gate's limits allow; else inconclusive if there is a gap
+    or nothing was examined; else passed.
     """
+    findings = tuple(findings)
     if any(each.disposition is Disposition.OPEN and each.finding.severity in blocking for each in findings):
+        return Outcome.FAILED
+    if exceeded(judgement.limits, findings):
         return Outcome.FAILED
     if judgement.gaps or judgement.examined <= 0:
         return Outcome.INCONCLUSIVE
     return Outcome.PASSED
+
+
+def exceeded(limits: Iterable[OpenLimit], findings: Sequence[Disposed]) -> tuple[str, ...]:
+    """Return a sentence for each limit that more open findings exceed."""
+    said = []
+    for limit in limits:
+        count = sum(
+            each.disposition is Disposition.OPEN
+            and each.finding.severity is limit.severity
+            and limit.family in (None, each.finding.family)
+            for each in findings
+        )
+        if count > limit.most:
+            of = f" of {limit.family}" if limit.family else ""
+            said.append(f"{count} {limit.severity} findings{of} are open, at most {limit.most} may be")
+    return tuple(said)
 
 
 def worst(outcomes: Iterable[Outcome]) -> Outcome:
@@ -104,7 +127,8 @@ def required_outcome(results: Sequence[GateResult], required: Iterable[str]) -> 
 
 def _why(result: GateResult) -> str:
     """Return the first cause of an outcome, and how many more there are."""
-    causes = [
+    causes = [*exceeded(result.judgement.limits, result.findings)]
+    causes += [
         f"{each.finding.subject}: {each.finding.message}"
         for each in sorted(result.findings, key=lambda each: each.finding.severity.rank)
         if each.disposition is Disposition.OPEN
@@ -115,9 +139,78 @@ def _why(result: GateResult) -> str:
 
 
 def unused(waivers: Iterable[Waiver], results: Sequence[GateResult]) -> tuple[Waiver, ...]:
-    """Return the waivers that disposed of nothing: expired, or for a fault that is gone."""
+    """Return the entries of the register that disposed of nothing: expired, or for a fault that is gone."""
     used = [each.waiver for result in results for each in result.findings if each.waiver is not None]
     return tuple(waiver for waiver in waivers if waiver not in used)
+
+
+REGISTER = "waivers"
+"""Id of the result that tells of the register itself."""
+
+
+def register_result(
+    waivers: Sequence[Waiver], results: Sequence[GateResult], required: Iterable[str], on: date, at: datetime
+) -> GateResult | None:
+    """Return what the other gates' results say of the register's entries; None if it has none.
+
+    An entry that disposed of nothing is a finding: it would hide the fault if it came back. Where a gate was not asked,
+    or was blind, nobody can tell, and that is a gap. Neither keeps anybody from going live.
+
+    Args:
+        waivers: The register.
+        results: What all gates came to.
+        required: The gates that the plan requires.
+        on: The day on which entries are, or are not, in force.
+        at: When this is said.
+    """
+    if not waivers:
+        return None
+    saw_all = {result.gate for result in results} >= set(required) and not any(
+        result.judgement.gaps or result.judgement.examined <= 0 for result in results
+    )
+    idle = unused(waivers, results)
+    gaps = (
+        [] if saw_all else [Gap(what=f"{each.rule} on {each.subject}", why=_UNTOLD) for each in idle if _due(each, on)]
+    )
+    findings = tuple(_idle(each, on) for each in idle if saw_all or not _due(each, on))
+    judgement = Judgement(examined=len(waivers), findings=findings, gaps=tuple(gaps))
+    disposed = dispose(findings, (), on)
+    return GateResult(
+        gate=REGISTER,
+        question="Does each entry of the waiver register still dispose of a finding?",
+        stage=Stage.BEFORE_DEPLOY,
+        required=False,
+        outcome=outcome(judgement, disposed, ()),
+        judgement=judgement,
+        findings=disposed,
+        observation=None,
+        started_at=at,
+        ended_at=at,
+    )
+
+
+_UNTOLD = "disposed of nothing, but not every gate was asked and saw all that it looks for"
+
+
+def _due(waiver: Waiver, on: date) -> bool:
+    return waiver.created <= on <= waiver.expires
+
+
+def _idle(waiver: Waiver, on: date) -> Finding:
+    if on > waiver.expires:
+        why = f"expired on {waiver.expires} and is void"
+    elif on < waiver.created:
+        why = f"begins on {waiver.created} only"
+    else:
+        why = "disposes of no finding: the fault is gone, or the rule or the subject is misspelt"
+    return Finding(
+        rule="readiness/unused-waiver",
+        subject=f"{waiver.rule} on {waiver.subject}",
+        severity=Severity.LOW,
+        message=f"The register's entry {why}",
+        help=f"Mend it or delete it; {waiver.owner} owns it.",
+        fingerprint=f"unused-waiver:{waiver.rule}:{waiver.subject}",
+    )
 
 
 def missing_signatures(owners: Iterable[str], signatures: Sequence[Signature]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from datetime import date, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
 
-from pydantic import AliasChoices, AwareDatetime, BeforeValidator, Field
+from pydantic import AfterValidator, AliasChoices, AwareDatetime, BeforeValidator, Field
 
 T = TypeVar("T")
 
@@ -88,6 +88,17 @@ class Severity(StrEnum):
         return list(Severity).index(self)
 
 
+def _no_room_for_blocking(limits: dict[Severity, int]) -> dict[Severity, int]:
+    for severity in (Severity.CRITICAL, Severity.HIGH):
+        if limits.get(severity, 0) > 0:
+            raise ValueError(f"leaves room for {severity} findings; a single one is accepted by a waiver")
+    return limits
+
+
+MaxOpen = Annotated[dict[Severity, Annotated[int, Field(ge=0)]], AfterValidator(_no_room_for_blocking)]
+"""Severity -> how many findings of it may be open."""
+
+
 class ControlFamily(StrEnum):
     """The security control that a finding belongs to. The first four must each have been examined."""
 
@@ -136,6 +147,8 @@ class Disposition(StrEnum):
 
     OPEN = "open"
     WAIVED = "waived"
+    FALSE_POSITIVE = "false-positive"
+    """Somebody proved that there is no fault; the register holds the proof."""
 
 
 @record
@@ -176,6 +189,11 @@ class Finding:
     fingerprint: str = ""
     sources: tuple[str, ...] = ()
 
+    @property
+    def mark(self) -> str:
+        """What tells it from every other finding, from run to run."""
+        return self.fingerprint or f"{self.rule}\n{self.subject}"
+
 
 @record
 class Gap:
@@ -186,11 +204,21 @@ class Gap:
 
 
 @record
+class OpenLimit:
+    """At most so many findings of a severity may be open: of one control family, or of all findings of a gate."""
+
+    severity: Severity
+    most: Annotated[int, Field(ge=0)]
+    family: ControlFamily | None = None
+
+
+@record
 class Judgement:
     """What a gate makes of its observation. It never states its own outcome: ``decide.outcome`` computes it.
 
     Attributes:
         notes: What a reader has to know to read the figures aright; neither fault nor blindness.
+        limits: How many findings may be open, beside the rule that none of a blocking severity may.
     """
 
     examined: int
@@ -198,15 +226,23 @@ class Judgement:
     gaps: tuple[Gap, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     notes: tuple[str, ...] = ()
+    limits: tuple[OpenLimit, ...] = ()
 
 
 @record
 class Waiver:
-    """A fault that somebody accepted, until a day."""
+    """An entry of the register: a fault that somebody accepted until a day, or a false alarm that somebody proved one.
+
+    Attributes:
+        disposition: What it makes of a finding that it names.
+        evidence: Of a false alarm: what proves that there is no fault.
+    """
 
     rule: str
     subject: str
+    disposition: Literal["waived", "false-positive"] = "waived"
     reason: Annotated[str, Field(min_length=10)]
+    evidence: str = ""
     owner: str
     approver: str
     ticket: str = ""
@@ -750,6 +786,14 @@ class Span:
 
 
 @record
+class Fixed:
+    """A finding of an earlier run that is gone, although its gate saw everything that it looks for."""
+
+    gate: str
+    finding: Finding
+
+
+@record
 class Record:
     """The decision document."""
 
@@ -769,6 +813,11 @@ class Record:
     spans: tuple[Span, ...]
     required: tuple[str, ...]
     unused_waivers: tuple[Waiver, ...]
+    compared_with: str | None = None
+    """Run whose findings these are compared with; None = there was no earlier run."""
+    fixed: tuple[Fixed, ...] = ()
+    known: tuple[str, ...] = ()
+    """Marks of the findings that the earlier run had too."""
     interrupted: bool
     troubles: tuple[str, ...]
     """What the harness itself stumbled over. With any there is no reliable verdict."""

@@ -47,7 +47,7 @@ def _markdown(content: Content) -> Mapping[str, bytes]:
 
 def _findings(name: str) -> Callable[[Content], Mapping[str, bytes]]:
     def form(content: Content) -> Mapping[str, bytes]:
-        return {name: report.findings_files(content.record.results, content.plan.blocking_severities)[name]}
+        return {name: report.findings_of(content.record, content.plan.blocking_severities)[name]}
 
     return form
 
@@ -139,6 +139,7 @@ def _unended(bundle: Path, frozen: Plan) -> Record:
         for gate in known
         if (bundle / evidence.observation_path(gate.id)).exists()
     )
+    entries = decide.register_result(register, results, frozen.gates.required, started_at.date(), _newest(bundle))
     environment = Environment.AWS if begun.get("target") == "aws" else Environment.EMULATED
     told = "" if "target" in begun else " Where it ran is not known: it is taken as emulated, which claims least."
     troubles = (f"The run never came to a decision.{told}",)
@@ -168,7 +169,7 @@ def _unended(bundle: Path, frozen: Plan) -> Record:
         waivers_digest=plan.digest(bundle / evidence.WAIVERS) if (bundle / evidence.WAIVERS).exists() else _UNKNOWN,
         started_at=started_at,
         decided_at=_newest(bundle),
-        results=results,
+        results=(*results, *([entries] if entries else [])),
         leftovers=tuple(dict.fromkeys((*left, *remaining(list(results))))),
         signatures=(),
         spans=(),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import readiness
-from readiness import baseline, decide, evidence, gates, plan, report, staging, waivers
+from readiness import baseline, decide, evidence, gates, plan, report, staging, triage, waivers
 from readiness.cloud import Connection, Target, connect
 from readiness.errors import EvidenceError, PlanError, ReadinessError, TeardownError, UsageError
 from readiness.gate import Context, Gate
@@ -77,6 +77,8 @@ class Run:
     troubles: list[str] = field(default_factory=list)
     signals: Signals = field(default_factory=Signals)
     interrupted: bool = False
+    baseline: Path | None = None
+    """Bundle of the earlier run that this one is compared with."""
     environment: Environment = Environment.EMULATED
     time_scale: float = 1.0
 
@@ -240,6 +242,7 @@ def observe_everything(this: Run) -> None:
         ledger=this.ledger,
     ) as connection:
         this.environment, this.time_scale = connection.environment, connection.time_scale
+        this.baseline = request.baseline or baseline.latest(request.repository / RUNS, this.environment)
         with this.span("Synthesize the templates"):
             assembly = staging.synthesize(
                 request.repository,
@@ -305,7 +308,7 @@ def make_context(this: Run, connection: Connection, assembly: staging.Assembly) 
         narrate=this.narrator.say,
         progress=this.narrator.figures,
         environment=this.environment,
-        baseline=this.request.baseline or baseline.latest(this.request.repository / RUNS, this.environment),
+        baseline=this.baseline,
     )
 
 
@@ -390,6 +393,10 @@ def result_of(
 
 def conclude(this: Run) -> Record:
     """Decide, write the record and the report, and seal the bundle."""
+    now = datetime.now(UTC)
+    register = decide.register_result(this.waivers, this.results, this.plan.gates.required, this.started_at.date(), now)
+    results = (*this.results, *([register] if register else []))
+    earlier, diff = triage.since_baseline(this.baseline, results)
     reached, verdict, reasons = decide.verdict(
         this.results,
         required=this.plan.gates.required,
@@ -408,13 +415,16 @@ def conclude(this: Run) -> Record:
         plan_digest=plan.digest(this.bundle.root / evidence.PLAN),
         waivers_digest=plan.digest(this.bundle.root / evidence.WAIVERS),
         started_at=this.started_at,
-        decided_at=datetime.now(UTC),
-        results=tuple(this.results),
+        decided_at=now,
+        results=results,
         leftovers=tuple(dict.fromkeys((*this.leftovers, *remaining(this.results)))),
         signatures=(),
         spans=tuple(this.spans),
         required=this.plan.gates.required,
         unused_waivers=decide.unused(this.waivers, this.results),
+        compared_with=earlier,
+        fixed=diff.fixed if diff else (),
+        known=tuple(each.mark for each in diff.unchanged) if diff else (),
         interrupted=this.interrupted,
         troubles=tuple(this.troubles),
         outcome=reached,
@@ -424,7 +434,7 @@ def conclude(this: Run) -> Record:
     this.bundle.put_json(evidence.RECORD, Record, record)
     this.bundle.put(evidence.REPORT, report.markdown(record, this.plan).encode())
     put_page(this, record)
-    for name, data in report.findings_files(record.results, this.plan.blocking_severities).items():
+    for name, data in report.findings_of(record, this.plan.blocking_severities).items():
         this.bundle.put(name, data)
     sealed = this.bundle.seal()
     this.ledger.note("run-decided", name=this.id, outcome=reached, verdict=verdict, bundle=sealed)

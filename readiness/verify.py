@@ -35,8 +35,9 @@ def verify(bundle: Path) -> Verified:
     record = evidence.read_record(bundle)
     frozen, register = _frozen(bundle, record)
     known = {gate.id: gate for gate in gates.all_gates()}
-    again = [_judge_again(bundle, known, frozen, register, record, result) for result in record.results]
-    for before, after in zip(record.results, again, strict=True):
+    asked = [result for result in record.results if result.gate != decide.REGISTER]
+    again = [_judge_again(bundle, known, frozen, register, record, result) for result in asked]
+    for before, after in zip(asked, again, strict=True):
         _same(f"results[{before.gate}]", before, after)
     reached, verdict, reasons = decide.verdict(
         again,
@@ -47,15 +48,23 @@ def verify(bundle: Path) -> Verified:
         interrupted=record.interrupted,
         troubles=record.troubles,
     )
+    _check_register(record, frozen, register, again)
     _same("outcome", record.outcome, reached)
     _same("verdict", record.verdict, verdict)
     _same("unused_waivers", record.unused_waivers, decide.unused(register, again))
     _same("reasons", record.reasons, reasons)
     _contains("leftovers", record.leftovers, remaining(again))
-    for name, data in report.findings_files(record.results, frozen.blocking_severities).items():
+    for name, data in report.findings_of(record, frozen.blocking_severities).items():
         _same(name, data, evidence.read_bytes(bundle, name))
     judged = sum(result.observation is not None for result in again)
     return Verified(record=record, files=files, judged=judged, taken=len(again) - judged)
+
+
+def _check_register(record: Record, frozen: Plan, register: tuple[Waiver, ...], again: list[GateResult]) -> None:
+    written = next((result for result in record.results if result.gate == decide.REGISTER), None)
+    at = record.decided_at if written is None else written.started_at
+    told = decide.register_result(register, again, frozen.gates.required, record.started_at.date(), at)
+    _same(f"results[{decide.REGISTER}]", written, told)
 
 
 def _frozen(bundle: Path, record: Record) -> tuple[Plan, tuple[Waiver, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +21,8 @@ MAX_AGE = timedelta(days=90)
 
 TABLE = "waivers"
 """The register is an array of tables: ``[[waivers]]``."""
+
+_LEAST_EVIDENCE = 10
 
 _HINT = "A waiver has rule, subject, reason, owner, approver (another person), ticket, created and expires."
 
@@ -46,7 +49,7 @@ def load_waivers(path: Path, max_age: timedelta = MAX_AGE) -> tuple[Waiver, ...]
         raise PlanError(file, TABLE, f"is one table; write [[{TABLE}]] with two brackets", hint=_HINT)
     waivers = tuple(parse(Waiver, entry, file, f"{TABLE}[{index}]") for index, entry in enumerate(entries))
     for index, waiver in enumerate(waivers):
-        _check(waiver, file, f"{TABLE}[{index}]", max_age)
+        check(waiver, file, f"{TABLE}[{index}]", max_age)
         _check_twin(waivers[:index], waiver, file, f"{TABLE}[{index}]")
     return waivers
 
@@ -76,13 +79,18 @@ def add_waiver(path: Path, waiver: Waiver, max_age: timedelta = MAX_AGE) -> None
 
 def _spelled(waiver: Waiver) -> str:
     """Return an entry of the register. JSON's strings are TOML's basic strings."""
-    texts = {name: getattr(waiver, name) for name in ("rule", "subject", "reason", "owner", "approver", "ticket")}
+    names = ("rule", "subject", "disposition", "reason", "evidence", "owner", "approver", "ticket")
+    texts = {name: getattr(waiver, name) for name in names if name != "disposition" or waiver.evidence}
     lines = [f"{name} = {json.dumps(text, ensure_ascii=False)}" for name, text in texts.items() if text]
     return "\n".join([f"[[{TABLE}]]", *lines, f"created = {waiver.created}", f"expires = {waiver.expires}", ""])
 
 
-def _check(waiver: Waiver, file: str, table: str, max_age: timedelta) -> None:
-    """Refuse what the types allow and the register does not."""
+def check(waiver: Waiver, file: str, table: str, max_age: timedelta) -> None:
+    """Refuse what the types allow and the register does not.
+
+    Raises:
+        PlanError: names the file, the table and the key.
+    """
     for key in ("rule", "subject", "owner", "approver"):
         if not getattr(waiver, key).strip():
             raise PlanError(file, f"{table}.{key}", "is empty", hint=_HINT)
@@ -92,6 +100,20 @@ def _check(waiver: Waiver, file: str, table: str, max_age: timedelta) -> None:
             f"{table}.approver",
             f"{waiver.approver!r} is the owner: nobody approves their own waiver",
             hint="Have it approved by somebody who does not own the fault.",
+        )
+    if waiver.disposition == "false-positive" and len(waiver.evidence.strip()) < _LEAST_EVIDENCE:
+        raise PlanError(
+            file,
+            f"{table}.evidence",
+            "is missing: a false positive is one that somebody proved",
+            hint="Write what proves it: the line of code, the document, the command and its output.",
+        )
+    if waiver.disposition == "waived" and waiver.evidence:
+        raise PlanError(
+            file,
+            f"{table}.evidence",
+            "is given, but the entry is a waiver, which accepts a fault that is there",
+            hint='Write disposition = "false-positive" if there is no fault.',
         )
     if "/" not in waiver.rule:
         raise PlanError(
@@ -121,5 +143,5 @@ def _check_twin(earlier: Sequence[Waiver], waiver: Waiver, file: str, table: str
 
 
 def _person(name: str) -> str:
-    """Return a name as it is compared: without case or spacing."""
-    return " ".join(name.split()).casefold()
+    """Return a name as it is compared: without case, spacing, or another way to write the same letters."""
+    return " ".join(unicodedata.normalize("NFKC", name).split()).casefold()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import field
+
 from readiness.gate import Context, Gate
 from readiness.live import review
-from readiness.model import ControlFamily, Judgement, Stage, record
-from readiness.scan.findings import judge_security
+from readiness.model import ControlFamily, Judgement, MaxOpen, Stage, record
+from readiness.scan.findings import judge_security, open_limits
 from readiness.scan.observed import Scan
 from readiness.scan.template import construct_path, read_template
 
@@ -21,6 +23,10 @@ class Settings:
         ControlFamily.NETWORK,
     )
     """Controls of which something must have been examined."""
+    max_open: MaxOpen = field(default_factory=dict)
+    """How many findings of a severity may be open, beside the rule that none of a blocking severity may."""
+    max_open_of: dict[ControlFamily, MaxOpen] = field(default_factory=dict)
+    """The same for the findings of one control family."""
 
 
 @record
@@ -40,7 +46,9 @@ def observe(ctx: Context, settings: Settings) -> Observation:
 
 def judge(seen: Observation, settings: Settings) -> Judgement:
     """Make a finding of what failed, and a gap of what could not be read and of each control that nobody looked at."""
-    return judge_security(seen.scan, (review.SCANNER,), settings.required_families)
+    return judge_security(
+        seen.scan, (review.SCANNER,), settings.required_families, open_limits(settings.max_open, settings.max_open_of)
+    )
 
 
 GATE = Gate(

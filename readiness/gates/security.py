@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from datetime import timedelta
 
 from readiness.gate import Context, Gate
-from readiness.model import ControlFamily, Duration, Judgement, Stage, record
+from readiness.model import ControlFamily, Duration, Judgement, MaxOpen, Stage, record
 from readiness.scan import SECURITY, scan
-from readiness.scan.findings import judge_security
+from readiness.scan.findings import judge_security, open_limits
 from readiness.scan.observed import Scan
 
 
@@ -22,6 +23,10 @@ class Settings:
         ControlFamily.NETWORK,
     )
     """Controls of which something must have been examined."""
+    max_open: MaxOpen = field(default_factory=dict)
+    """How many findings of a severity may be open, beside the rule that none of a blocking severity may."""
+    max_open_of: dict[ControlFamily, MaxOpen] = field(default_factory=dict)
+    """The same for the findings of one control family."""
     deadline: Duration = timedelta(minutes=5)
     """After which a scanner is killed."""
 
@@ -41,7 +46,9 @@ def observe(ctx: Context, settings: Settings) -> Observation:
 
 def judge(seen: Observation, settings: Settings) -> Judgement:
     """Make a finding of what failed or was skipped, and a gap of each control that nobody looked at."""
-    return judge_security(seen.scan, SECURITY, settings.required_families)
+    return judge_security(
+        seen.scan, SECURITY, settings.required_families, open_limits(settings.max_open, settings.max_open_of)
+    )
 
 
 GATE = Gate(

@@ -2,25 +2,38 @@
 
 from collections.abc import Collection, Sequence
 
-from readiness.model import GateResult, Severity
+from readiness.model import Fixed, GateResult, Record, Severity
 from readiness.report.findings import as_csv, as_json
 from readiness.report.junit import as_junit
 from readiness.report.markdown import headline, markdown
 from readiness.report.sarif import as_sarif
 
-__all__ = ["findings_files", "headline", "markdown"]
+__all__ = ["findings_files", "findings_of", "headline", "markdown"]
 
 
-def findings_files(results: Sequence[GateResult], blocking: Collection[Severity]) -> dict[str, bytes]:
+def findings_of(record: Record, blocking: Collection[Severity]) -> dict[str, bytes]:
+    """Return the findings of a record in every form that other programs read: file name -> content."""
+    known = None if record.compared_with is None else record.known
+    return findings_files(record.results, blocking, record.fixed, known)
+
+
+def findings_files(
+    results: Sequence[GateResult],
+    blocking: Collection[Severity],
+    fixed: Sequence[Fixed] = (),
+    known: Collection[str] | None = None,
+) -> dict[str, bytes]:
     """Return the findings of gates in every form that other programs read: file name -> content.
 
     Args:
         results: What the gates came to.
         blocking: Severities of which an open finding fails its gate.
+        fixed: Findings of an earlier run that are gone.
+        known: Marks of findings that the earlier run had too; None = there was nothing to compare with.
     """
     return {
-        "findings.json": as_json(results),
-        "findings.csv": as_csv(results),
-        "findings.sarif": as_sarif(results),
+        "findings.json": as_json(results, fixed),
+        "findings.csv": as_csv(results, fixed),
+        "findings.sarif": as_sarif(results, fixed, known),
         "findings.junit.xml": as_junit(results, blocking),
     }

@@ -8,10 +8,13 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from readiness.model import Disposed, GateResult
+from readiness.model import Disposed, Finding, Fixed, GateResult
 
 SCHEMA = "readiness/findings/1"
 """Changes whenever a key is renamed, removed or means something else; keys may be added."""
+
+FIXED = "fixed"
+"""Disposition of a finding that an earlier run had and this one has not."""
 
 _COLUMNS = (
     "severity",
@@ -24,6 +27,7 @@ _COLUMNS = (
     "help",
     "fingerprint",
     "sources",
+    "evidence",
     "waiver_owner",
     "waiver_approver",
     "waiver_ticket",
@@ -47,8 +51,8 @@ def in_order(results: Iterable[GateResult]) -> list[tuple[str, Disposed]]:
     )
 
 
-def as_json(results: Sequence[GateResult]) -> bytes:
-    """Return findings, gaps and what each gate examined."""
+def as_json(results: Sequence[GateResult], fixed: Sequence[Fixed] = ()) -> bytes:
+    """Return findings, gaps, what each gate examined, and what is fixed since an earlier run."""
     told = {
         "schema": SCHEMA,
         "gates": [
@@ -56,6 +60,7 @@ def as_json(results: Sequence[GateResult]) -> bytes:
             for each in results
         ],
         "findings": [_entry(gate, each) for gate, each in in_order(results)],
+        "fixed": [_fixed(each) for each in fixed],
         "gaps": [
             {"gate": result.gate, "what": gap.what, "why": gap.why}
             for result in results
@@ -65,8 +70,7 @@ def as_json(results: Sequence[GateResult]) -> bytes:
     return (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "replace")
 
 
-def _entry(gate: str, each: Disposed) -> dict[str, Any]:
-    finding, waiver = each.finding, each.waiver
+def _told(gate: str, finding: Finding) -> dict[str, Any]:
     return {
         "gate": gate,
         "rule": finding.rule,
@@ -77,6 +81,16 @@ def _entry(gate: str, each: Disposed) -> dict[str, Any]:
         "help": finding.help,
         "fingerprint": finding.fingerprint,
         "sources": list(finding.sources or (finding.rule,)),
+    }
+
+
+def _fixed(each: Fixed) -> dict[str, Any]:
+    return _told(each.gate, each.finding) | {"disposition": FIXED, "waiver": None}
+
+
+def _entry(gate: str, each: Disposed) -> dict[str, Any]:
+    waiver = each.waiver
+    return _told(gate, each.finding) | {
         "disposition": each.disposition,
         "waiver": None
         if waiver is None
@@ -84,6 +98,7 @@ def _entry(gate: str, each: Disposed) -> dict[str, Any]:
             "owner": waiver.owner,
             "approver": waiver.approver,
             "reason": waiver.reason,
+            "evidence": waiver.evidence,
             "ticket": waiver.ticket,
             "created": waiver.created.isoformat(),
             "expires": waiver.expires.isoformat(),
@@ -91,14 +106,17 @@ def _entry(gate: str, each: Disposed) -> dict[str, Any]:
     }
 
 
-def as_csv(results: Sequence[GateResult]) -> bytes:
-    """Return a row for each finding. What a spreadsheet would compute is made plain text by an apostrophe before it."""
+def as_csv(results: Sequence[GateResult], fixed: Sequence[Fixed] = ()) -> bytes:
+    """Return a row for each finding, those that are fixed last.
+
+    What a spreadsheet would compute is made plain text by an apostrophe before it.
+    """
     text = io.StringIO()
     rows = csv.writer(text)
     rows.writerow(_COLUMNS)
-    for gate, each in in_order(results):
-        entry = _entry(gate, each)
+    for entry in (*(_entry(gate, each) for gate, each in in_order(results)), *map(_fixed, fixed)):
         waiver = entry["waiver"] or {}
+        entry["evidence"] = waiver.get("evidence")
         entry["sources"] = " ".join(entry["sources"])
         entry |= {f"waiver_{name}": value for name, value in waiver.items()}
         rows.writerow([_harmless(str(entry.get(column) or "")) for column in _COLUMNS])

@@ -57,8 +57,9 @@ def _of_finding(gate: str, each: Disposed, blocking: Collection[Severity]) -> ET
     finding, waiver = each.finding, each.waiver
     case = ET.Element("testcase", classname=gate, name=_text(f"{finding.rule} {finding.subject}"))
     said = f"{finding.severity}: {finding.message}"
-    if each.disposition is Disposition.WAIVED and waiver is not None:
-        why = f"waived until {waiver.expires} by {waiver.approver}: {waiver.reason}"
+    if each.disposition is not Disposition.OPEN and waiver is not None:
+        proof = f" Proof: {waiver.evidence}" if waiver.evidence else ""
+        why = f"{each.disposition} until {waiver.expires} by {waiver.approver}: {waiver.reason}{proof}"
         ET.SubElement(case, "skipped", message=_text(why))
     elif finding.severity in blocking:
         failure = ET.SubElement(case, "failure", message=_text(said), type=str(finding.severity))

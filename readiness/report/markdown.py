@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from readiness.model import (
-    Disposed,
     Disposition,
     Environment,
     GateResult,
@@ -15,13 +14,13 @@ from readiness.model import (
     Outcome,
     Plan,
     Record,
-    Severity,
 )
 from readiness.report.figure import figure, interval
+from readiness.report.findings_section import findings_section
+from readiness.report.text import code, prose, table
 from readiness.report.thresholds import SYMBOLS, margin, met
 
 _MARKS = {Outcome.PASSED: "✅ passed", Outcome.FAILED: "❌ failed", Outcome.INCONCLUSIVE: "❔ inconclusive"}
-_MOST_FINDINGS = 50
 
 
 def markdown(record: Record, plan: Plan) -> str:
@@ -31,7 +30,7 @@ def markdown(record: Record, plan: Plan) -> str:
         _reasons(record),
         _gates(record),
         _measurements(record.results),
-        _findings(record),
+        findings_section(record),
         _gaps(record),
         _residual(record),
         _signatures(record, plan),
@@ -72,13 +71,13 @@ def _head(record: Record, plan: Plan) -> str:
 
 def _reasons(record: Record) -> str:
     if record.leftovers:
-        left = "\n".join(f"- {_text(name)}" for name in record.leftovers)
+        left = "\n".join(f"- {prose(name)}" for name in record.leftovers)
         warning = f"## May still exist\n\n{left}\n\n`readiness teardown {record.run_id}` finishes the teardown.\n\n"
     else:
         warning = ""
     if not record.reasons:
         return warning + "Nothing stands between this candidate and production."
-    return warning + "## Why it is not GO\n\n" + "\n".join(f"- {_text(reason)}" for reason in record.reasons)
+    return warning + "## Why it is not GO\n\n" + "\n".join(f"- {prose(reason)}" for reason in record.reasons)
 
 
 def _gates(record: Record) -> str:
@@ -91,7 +90,7 @@ def _gates(record: Record) -> str:
         rows.append(
             (
                 f"`{result.gate}`",
-                _text(result.question),
+                prose(result.question),
                 _MARKS[result.outcome],
                 need,
                 examined,
@@ -103,9 +102,9 @@ def _gates(record: Record) -> str:
     rows += [(f"`{gate}`", "", "❔ not asked", "yes", "0", "", "none") for gate in record.required if gate not in asked]
     head = ("gate", "question", "outcome", "required", "examined", "took", "observation")
     notes = "".join(
-        f"\n- `{result.gate}`: {_text(note)}" for result in record.results for note in result.judgement.notes
+        f"\n- `{result.gate}`: {prose(note)}" for result in record.results for note in result.judgement.notes
     )
-    return "## Gates\n\n" + _table(head, rows) + (f"\n{notes}" if notes else "")
+    return "## Gates\n\n" + table(head, rows) + (f"\n{notes}" if notes else "")
 
 
 def _measurements(results: Sequence[GateResult]) -> str:
@@ -125,11 +124,11 @@ def _measurements(results: Sequence[GateResult]) -> str:
     parts = []
     if judged:
         head = ("gate", "what", "measured", "95 % confidence", "threshold", "margin", "samples")
-        parts.append("## Thresholds\n\n" + _table(head, judged))
+        parts.append("## Thresholds\n\n" + table(head, judged))
     parts.append(_percentiles(other))
     parts.append(_coverage(results, other))
     if plain:
-        parts.append("## Other figures\n\n" + _table(("gate", "what", "measured", "samples"), plain))
+        parts.append("## Other figures\n\n" + table(("gate", "what", "measured", "samples"), plain))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -145,7 +144,7 @@ def _percentiles(found: Sequence[tuple[str, Measurement]]) -> str:
     if not rows:
         return ""
     columns = sorted({name for row in rows.values() for name in row}, key=lambda name: float(name[1:]))
-    table = [
+    lines = [
         (
             f"`{gate}`",
             of,
@@ -157,7 +156,7 @@ def _percentiles(found: Sequence[tuple[str, Measurement]]) -> str:
     return (
         "## Percentiles\n\nIn brackets: between which values the true percentile lies with 95 % confidence (order "
         "statistics); none where there are too few samples to tell.\n\n"
-        + _table(("gate", "of", *columns, "samples"), table)
+        + table(("gate", "of", *columns, "samples"), lines)
     )
 
 
@@ -181,7 +180,7 @@ def _coverage(results: Sequence[GateResult], found: Sequence[tuple[str, Measurem
         if each.disposition is Disposition.WAIVED
     )
     columns = ("examined", "passed", "failed", "skipped")
-    table = [
+    lines = [
         (
             f"`{gate}`",
             family,
@@ -194,7 +193,7 @@ def _coverage(results: Sequence[GateResult], found: Sequence[tuple[str, Measurem
     head = ("gate", "control family", "resources", *columns, "findings waived")
     return (
         "## Security controls\n\nHow many answers of rules about resources there were. What failed is below, under "
-        "Findings; several rules may see one fault.\n\n" + _table(head, table)
+        "Findings; several rules may see one fault.\n\n" + table(head, lines)
     )
 
 
@@ -220,55 +219,13 @@ def _against(each: Measurement) -> tuple[str, str]:
     return f"{mark} {SYMBOLS[each.comparison]} {figure(each.threshold, each.unit)}", margin_text
 
 
-def _findings(record: Record) -> str:
-    found = [(result.gate, each) for result in record.results for each in result.findings]
-    if not found:
-        return ""
-    found.sort(key=lambda pair: (pair[1].disposition is not Disposition.OPEN, pair[1].finding.severity.rank))
-    rows = [_finding_row(gate, each) for gate, each in found[:_MOST_FINDINGS]]
-    counts = _counts(each for _, each in found)
-    more = f"\n\n… and {len(found) - _MOST_FINDINGS} more, all in `record.json`." if len(found) > _MOST_FINDINGS else ""
-    head = ("severity", "gate", "rule", "subject", "what is wrong", "disposition")
-    return f"## Findings\n\n{counts}\n\n{_table(head, rows)}{more}"
-
-
-def _finding_row(gate: str, each: Disposed) -> tuple[str, ...]:
-    standing = str(each.disposition)
-    if each.waiver is not None:
-        standing += f" until {each.waiver.expires} by {each.waiver.approver}: {each.waiver.reason}"
-    finding = each.finding
-    return (
-        str(finding.severity),
-        f"`{gate}`",
-        _code(finding.rule),
-        _code(finding.subject),
-        _text(finding.message),
-        _text(standing),
-    )
-
-
-def _counts(found: Iterable[Disposed]) -> str:
-    """Return how many findings are open and waived, by severity."""
-    tally: dict[tuple[Severity, Disposition], int] = {}
-    for each in found:
-        key = (each.finding.severity, each.disposition)
-        tally[key] = tally.get(key, 0) + 1
-    rows = [
-        (str(severity), *(str(tally.get((severity, standing), 0)) for standing in Disposition))
-        for severity in Severity
-        if any((severity, standing) in tally for standing in Disposition)
-        or severity in (Severity.CRITICAL, Severity.HIGH)
-    ]
-    return _table(("severity", *(str(standing) for standing in Disposition)), rows)
-
-
 def _gaps(record: Record) -> str:
     rows = [
-        (f"`{result.gate}`", _text(gap.what), _text(gap.why))
+        (f"`{result.gate}`", prose(gap.what), prose(gap.why))
         for result in record.results
         for gap in result.judgement.gaps
     ]
-    return "## Gaps: what should have been seen and was not\n\n" + _table(("gate", "what", "why"), rows) if rows else ""
+    return "## Gaps: what should have been seen and was not\n\n" + table(("gate", "what", "why"), rows) if rows else ""
 
 
 def _residual(record: Record) -> str:
@@ -277,18 +234,18 @@ def _residual(record: Record) -> str:
     parts = []
     if used:
         rows = [
-            (_code(w.rule), _code(w.subject), _text(w.reason), _text(w.owner), _text(w.approver), str(w.expires))
+            (code(w.rule), code(w.subject), prose(w.reason), prose(w.owner), prose(w.approver), str(w.expires))
             for w in sorted(used, key=lambda w: (w.expires, w.rule, w.subject))
         ]
         parts.append(
             "## Residual risks: accepted by waiver\n\n"
-            + _table(("rule", "subject", "reason", "owner", "approver", "until"), rows)
+            + table(("rule", "subject", "reason", "owner", "approver", "until"), rows)
         )
     if record.unused_waivers:
-        idle = [(_code(w.rule), _code(w.subject), _text(w.owner), str(w.expires)) for w in record.unused_waivers]
+        idle = [(code(w.rule), code(w.subject), prose(w.owner), str(w.expires)) for w in record.unused_waivers]
         parts.append(
             "## Waivers that waive nothing\n\nExpired, or for a fault that is gone: delete them.\n\n"
-            + _table(("rule", "subject", "owner", "expires"), idle)
+            + table(("rule", "subject", "owner", "expires"), idle)
         )
     return "\n\n".join(parts)
 
@@ -299,8 +256,8 @@ def _signatures(record: Record, plan: Plan) -> str:
     for role, owner in plan.owners.items():
         signature = signed.get(role)
         decision = f"{signature.decision}, {signature.at:%Y-%m-%d %H:%M} UTC" if signature else "missing"
-        rows.append((_text(role), _text(signature.name if signature else owner.name), decision))
-    return "## Sign-off\n\n" + _table(("role", "owner", "decision"), rows)
+        rows.append((prose(role), prose(signature.name if signature else owner.name), decision))
+    return "## Sign-off\n\n" + table(("role", "owner", "decision"), rows)
 
 
 def _provenance(record: Record) -> str:
@@ -313,37 +270,8 @@ def _provenance(record: Record) -> str:
     spans = [(span.name, f"{span.seconds:.1f} s") for span in record.spans]
     return (
         "## What this rests on\n\n"
-        + _table(("what", "digest or version"), [(name, f"`{value}`") for name, value in rows])
+        + table(("what", "digest or version"), [(name, f"`{value}`") for name, value in rows])
         + "\n\n`readiness verify` re-hashes every file of this bundle, judges every observation and decides again."
         + "\n\n## Where the time went\n\n"
-        + _table(("part", "took"), spans)
+        + table(("part", "took"), spans)
     )
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
-    return "\n".join(lines)
-
-
-def _text(text: str) -> str:
-    """Return *text* as one line of prose that is no HTML."""
-    return _one_line(text).replace("<", "&lt;")
-
-
-def _code(text: str) -> str:
-    """Return *text* as a code span, whatever backticks it holds."""
-    fence = "`"
-    while fence in text:
-        fence += "`"
-    gap = " " if text.startswith("`") or text.endswith("`") else ""
-    return f"{fence}{gap}{text}{gap}{fence}"
-
-
-def _cell(text: str) -> str:
-    """Return *text* so that it stays in its cell."""
-    return _one_line(text).replace("|", "\\|")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.splitlines())

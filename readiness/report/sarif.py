@@ -9,13 +9,13 @@ error, and the invocation says that it did not succeed: an empty list of results
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC
 from typing import Any
 
 import readiness
-from readiness.model import Disposed, Finding, GateResult, Severity, Waiver
-from readiness.report.findings import in_order
+from readiness.model import Disposed, Finding, Fixed, GateResult, Severity, Waiver
+from readiness.report.findings import FIXED, in_order
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS = {
@@ -35,12 +35,20 @@ _SCORES = {
 """``security-severity``: a number in the band of CVSS that bears the severity's name."""
 
 
-def as_sarif(results: Sequence[GateResult]) -> bytes:
-    """Return all findings and gaps of some gates as one SARIF log."""
+def as_sarif(results: Sequence[GateResult], fixed: Sequence[Fixed] = (), known: Collection[str] | None = None) -> bytes:
+    """Return all findings and gaps of some gates as one SARIF log.
+
+    Args:
+        results: What the gates came to.
+        fixed: Findings of an earlier run that are gone: results that are absent.
+        known: Marks of findings that the earlier run had too; None = there was nothing to compare with.
+    """
     found = in_order(results)
     rules: dict[str, dict[str, Any]] = {}
     for _, each in found:
         rules.setdefault(each.finding.rule, _rule(each.finding))
+    for gone in fixed:
+        rules.setdefault(gone.finding.rule, _rule(gone.finding))
     index = {rule: number for number, rule in enumerate(rules)}
     run = {
         "tool": {
@@ -52,7 +60,10 @@ def as_sarif(results: Sequence[GateResult]) -> bytes:
         },
         "columnKind": "unicodeCodePoints",
         "invocations": [_invocation(results)],
-        "results": [_result(gate, each, index[each.finding.rule]) for gate, each in found],
+        "results": [
+            *(_result(gate, each, index[each.finding.rule], known) for gate, each in found),
+            *(_told(each.gate, each.finding, index[each.finding.rule], "absent", FIXED) for each in fixed),
+        ],
     }
     log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
     return (json.dumps(log, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "replace")
@@ -74,21 +85,26 @@ def _rule(finding: Finding) -> dict[str, Any]:
     return described
 
 
-def _result(gate: str, each: Disposed, index: int) -> dict[str, Any]:
-    finding = each.finding
-    return {
+def _result(gate: str, each: Disposed, index: int, known: Collection[str] | None) -> dict[str, Any]:
+    state = None if known is None else "unchanged" if each.finding.mark in known else "new"
+    told = _told(gate, each.finding, index, state, str(each.disposition))
+    return told | {"suppressions": [] if each.waiver is None else [_suppression(each.waiver)]}
+
+
+def _told(gate: str, finding: Finding, index: int, state: str | None, disposition: str) -> dict[str, Any]:
+    compared = {} if state is None else {"baselineState": state}
+    return compared | {
         "ruleId": finding.rule,
         "ruleIndex": index,
         "level": _LEVELS[finding.severity],
         "message": {"text": finding.message},
         "locations": [{"logicalLocations": [{"fullyQualifiedName": finding.subject, "kind": "resource"}]}],
-        "partialFingerprints": {"readiness/v1": finding.fingerprint or f"{finding.rule}:{finding.subject}"},
-        "suppressions": [] if each.waiver is None else [_suppression(each.waiver)],
+        "partialFingerprints": {"readiness/v1": finding.mark},
         "properties": {
             "gate": gate,
             "severity": finding.severity,
             "security-severity": _SCORES[finding.severity],
-            "disposition": each.disposition,
+            "disposition": disposition,
             "sources": list(finding.sources or (finding.rule,)),
         },
     }
@@ -99,9 +115,13 @@ def _suppression(waiver: Waiver) -> dict[str, Any]:
     return {
         "kind": "external",
         "status": "accepted",
-        "justification": f"{waiver.reason} (owner {waiver.owner}, approved by {waiver.approver}, until "
+        "justification": f"{_why(waiver)} (owner {waiver.owner}, approved by {waiver.approver}, until "
         f"{waiver.expires}{ticket})",
     }
+
+
+def _why(waiver: Waiver) -> str:
+    return f"False positive: {waiver.reason} Proof: {waiver.evidence}" if waiver.evidence else waiver.reason
 
 
 def _invocation(results: Sequence[GateResult]) -> dict[str, Any]:

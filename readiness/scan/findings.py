@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from readiness import contract
-from readiness.model import ControlFamily, Finding, Gap, Judgement, Measurement, Severity
+from readiness.model import ControlFamily, Finding, Gap, Judgement, Measurement, OpenLimit, Severity
 from readiness.scan.observed import CDK, CheckResult, Result, Rule, Scan, TemplateSeen
 from readiness.scan.template import WHOLE_TEMPLATE
 
@@ -200,7 +200,25 @@ def gaps(scan: Scan, scanners: Iterable[str], families: Iterable[ControlFamily])
     return tuple(dict.fromkeys(missed))
 
 
-def judge_security(scan: Scan, scanners: Iterable[str], families: Iterable[ControlFamily]) -> Judgement:
+def open_limits(
+    most: Mapping[Severity, int], most_of: Mapping[ControlFamily, Mapping[Severity, int]]
+) -> tuple[OpenLimit, ...]:
+    """Return a plan's limits of open findings: of all, and of single control families."""
+    limits = [OpenLimit(severity=severity, most=count) for severity, count in most.items()]
+    limits += [
+        OpenLimit(severity=severity, most=count, family=family)
+        for family, counts in most_of.items()
+        for severity, count in counts.items()
+    ]
+    return tuple(limits)
+
+
+def judge_security(
+    scan: Scan,
+    scanners: Iterable[str],
+    families: Iterable[ControlFamily],
+    limits: tuple[OpenLimit, ...] = (),
+) -> Judgement:
     """Judge what the security scanners saw: examined counts each answer of a rule on a resource."""
     covered = coverage(scan)
     looked_at = {(result.template, result.part) for run in scan.runs for result in run.results}
@@ -229,6 +247,7 @@ def judge_security(scan: Scan, scanners: Iterable[str], families: Iterable[Contr
         findings=findings(scan),
         gaps=gaps(scan, scanners, families),
         measurements=tuple(measurements),
+        limits=limits,
     )
 
 

@@ -17,13 +17,13 @@ from readiness import cli, gates
 from readiness.cli import command
 from readiness.decide import ExitCode
 from readiness.errors import CloudError, EvidenceError, PlanError, TeardownError
-from readiness.evidence import from_json
+from readiness.evidence import RECORD, BundleWriter, from_json
 from readiness.model import Environment, Gap, GateResult, Outcome, Plan, Record, Severity, Verdict
 from readiness.waivers import load_waivers
 from tests.unit.samples import PLAN, a_finding, a_gate, a_judgement, a_plan, a_record, a_result, a_waiver
 
 REPOSITORY = Path(__file__).parents[2]
-COMMANDS = ("run", "scan", "waive", "verify", "gates", "plan", "teardown", "aws")
+COMMANDS = ("run", "scan", "waive", "verify", "compare", "gates", "plan", "teardown", "aws")
 
 
 @pytest.fixture(autouse=True)
@@ -444,12 +444,26 @@ WAIVE = [
 ]
 
 
-def test_a_waiver_is_written_and_its_end_is_said(folder, capsys):
+@pytest.fixture
+def listener(scanned):
+    """A scan that finds what ``WAIVE`` waives, and something else."""
+    findings = [
+        a_finding("Stack/Listener", rule="checkov/CKV_AWS_2"),
+        a_finding("Stack/Bucket", rule="checkov/CKV_AWS_18"),
+    ]
+    scanned.results = (a_result("security", a_judgement(*findings)),)
+    return scanned
+
+
+def test_a_waiver_is_written_and_its_end_and_its_effect_are_said(folder, listener, capsys):
     until = datetime.now(UTC).date() + timedelta(days=30)
 
     assert command([*WAIVE, "--expires", str(until)]) == 0
 
-    assert f"is waived until {until}, for 30 days" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"is waived until {until}, for 30 days" in said
+    assert "security: HIGH Stack/Listener was open" in said
+    assert "security: 2 findings were open, 1 are" in said
     (waiver,) = load_waivers(folder / "waivers.toml")
     assert (waiver.rule, waiver.approver, waiver.expires) == ("checkov/CKV_AWS_2", "Security reviewer", until)
 
@@ -468,6 +482,44 @@ def test_a_waiver_that_is_not_valid_is_refused_and_nothing_is_written(change, wo
 
     assert words in capsys.readouterr().err
     assert [file.name for file in folder.iterdir()] == ["readiness.toml"]
+
+
+def test_a_waiver_of_what_nobody_finds_is_refused_unless_asked_for(folder, scanned, capsys):
+    until = str(datetime.now(UTC).date() + timedelta(days=30))
+
+    assert command([*WAIVE, "--expires", until]) == ExitCode.USAGE
+    assert "would dispose of nothing" in capsys.readouterr().err
+    assert not (folder / "waivers.toml").exists()
+
+    assert command([*WAIVE, "--expires", until, "--unseen"]) == 0
+    assert len(load_waivers(folder / "waivers.toml")) == 1
+
+
+def test_a_finding_of_a_run_is_looked_for_in_its_bundle(folder, tmp_path, capsys):
+    bundle = BundleWriter(tmp_path / "bundle")
+    found = a_result("live-security", a_judgement(a_finding("Stack/Role", rule="checkov/CKV_AWS_2")))
+    bundle.put_json(RECORD, Record, a_record(found))
+    bundle.seal()
+    until = str(datetime.now(UTC).date() + timedelta(days=30))
+
+    assert command([*WAIVE, "--expires", until, "--bundle", str(tmp_path / "bundle")]) == 0
+    assert "live-security: HIGH Stack/Role was open" in capsys.readouterr().out
+
+
+def test_a_false_positive_is_written_with_its_proof(folder, listener):
+    until = str(datetime.now(UTC).date() + timedelta(days=30))
+
+    assert command([*WAIVE, "--expires", until, "--false-positive", "The listener redirects to HTTPS."]) == 0
+
+    (entry,) = load_waivers(folder / "waivers.toml")
+    assert (entry.disposition, entry.evidence) == ("false-positive", "The listener redirects to HTTPS.")
+
+
+def test_a_false_positive_without_proof_is_refused(folder, listener, capsys):
+    until = str(datetime.now(UTC).date() + timedelta(days=30))
+
+    assert command([*WAIVE, "--expires", until, "--false-positive", "no"]) == ExitCode.INVALID_PLAN
+    assert "waivers[new].evidence" in capsys.readouterr().err
 
 
 def test_a_day_that_is_none_is_a_wrong_command_line(capsys):

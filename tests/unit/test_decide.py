@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import permutations
 
@@ -13,19 +14,23 @@ from readiness.decide import (
     ExitCode,
     covers,
     dispose,
+    exceeded,
     exit_code,
     missing_signatures,
     outcome,
+    register_result,
     required_outcome,
     unused,
     verdict,
     worst,
 )
 from readiness.model import (
+    ControlFamily,
     Disposition,
     Environment,
     Gap,
     Judgement,
+    OpenLimit,
     Outcome,
     Severity,
     Signature,
@@ -392,3 +397,99 @@ def test_leftovers_outrank_every_outcome(reached, environment):
 )
 def test_the_shell_is_told_the_truth(environment, reached, decision, code):
     assert exit_code(a_record(environment=environment, outcome=reached, verdict=decision)) == code
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+
+def limited(*limits, findings=()):
+    return outcome(a_judgement(*findings, limits=limits), dispose(findings, (), TODAY), ())
+
+
+def test_more_open_findings_than_a_limit_allows_fail():
+    findings = (a_finding("a", Severity.MEDIUM), a_finding("b", Severity.MEDIUM))
+
+    assert limited(OpenLimit(severity=Severity.MEDIUM, most=1), findings=findings) is Outcome.FAILED
+    assert limited(OpenLimit(severity=Severity.MEDIUM, most=2), findings=findings) is Outcome.PASSED
+    assert limited(OpenLimit(severity=Severity.LOW, most=0), findings=findings) is Outcome.PASSED
+
+
+def test_a_limit_of_a_control_family_counts_only_its_findings():
+    findings = (replace(a_finding("a", Severity.MEDIUM), family=ControlFamily.IAM), a_finding("b", Severity.MEDIUM))
+    most = OpenLimit(severity=Severity.MEDIUM, most=0, family=ControlFamily.IAM)
+
+    assert limited(most, findings=findings) is Outcome.FAILED
+    assert limited(most, findings=findings[1:]) is Outcome.PASSED
+    assert exceeded((most,), dispose(findings, (), TODAY)) == ("1 MEDIUM findings of iam are open, at most 0 may be",)
+
+
+def test_what_the_register_disposes_of_counts_against_no_limit():
+    findings = (a_finding("value-0", Severity.MEDIUM),)
+    disposed = dispose(findings, (a_waiver(),), TODAY)
+
+    assert exceeded((OpenLimit(severity=Severity.MEDIUM, most=0),), disposed) == ()
+
+
+# --- the register ----------------------------------------------------------------------------------------------------
+
+
+def told(waivers, *results, required=("numbers",)):
+    return register_result(waivers, results, required, TODAY, T0)
+
+
+def test_a_false_positive_is_disposed_of_as_one():
+    entry = a_waiver(disposition="false-positive", evidence="There is no such port.")
+
+    (disposed,) = dispose((a_finding(),), (entry,), TODAY)
+
+    assert disposed.disposition is Disposition.FALSE_POSITIVE
+
+
+def test_an_entry_that_disposes_of_nothing_is_a_finding_that_keeps_nobody_from_going_live():
+    result = told((a_waiver(),), a_result("numbers"))
+
+    (finding,) = result.judgement.findings
+    assert (finding.rule, finding.severity) == ("readiness/unused-waiver", Severity.LOW)
+    assert "fake/too-much on value-0" in finding.subject
+    assert result.required is False
+    assert result.outcome is Outcome.PASSED
+
+
+def test_an_entry_in_use_is_none():
+    used = a_result("numbers", a_judgement(a_finding()), (a_waiver(),))
+
+    assert told((a_waiver(),), used).judgement.findings == ()
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        (),
+        (a_result("numbers", a_judgement(gaps=(Gap(what="a", why="b"),))),),
+        (a_result("numbers", a_judgement(examined=0)),),
+    ],
+    ids=["not-asked", "gap", "nothing-examined"],
+)
+def test_where_a_gate_was_blind_nobody_can_call_an_entry_unused(results):
+    result = told((a_waiver(),), *results)
+
+    assert result.judgement.findings == ()
+    assert [gap.what for gap in result.judgement.gaps] == ["fake/too-much on value-0"]
+    assert result.outcome is Outcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("days", "word"),
+    [
+        ({"created": date(2025, 12, 1), "expires": date(2026, 1, 1)}, "expired"),
+        ({"created": date(2026, 3, 20)}, "begins"),
+    ],
+)
+def test_an_entry_that_is_not_in_force_is_a_finding_also_where_a_gate_was_blind(days, word):
+    (finding,) = told((a_waiver(**days),)).judgement.findings
+
+    assert word in finding.message
+
+
+def test_no_register_no_result():
+    assert told((), a_result("numbers")) is None

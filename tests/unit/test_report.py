@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import replace
 from datetime import timedelta
@@ -15,8 +16,10 @@ from readiness.model import (
     Disposed,
     Disposition,
     Environment,
+    Fixed,
     Gap,
     Measurement,
+    OpenLimit,
     Outcome,
     Severity,
     Signature,
@@ -24,6 +27,8 @@ from readiness.model import (
 )
 from readiness.report.figure import figure
 from tests.unit.samples import T0, a_finding, a_judgement, a_plan, a_record, a_result, a_waiver
+
+SOON = T0.date() + timedelta(days=7)
 
 
 def rendered(*results, **changes):
@@ -170,11 +175,11 @@ def test_odd_text_stays_in_its_cell(text):
 
     lines = report.markdown(record, a_plan()).splitlines()
 
-    tables = [line for line in lines if line.startswith("|")]
-    assert {len(cells(line)) for line in tables} <= {2, 3, 4, 6, 7}
-    assert len(cells(next(line for line in tables if "| open |" in line and "`numbers`" in line))) == 6
+    tables = [list(rows) for is_row, rows in itertools.groupby(lines, lambda line: line.startswith("|")) if is_row]
+    assert len(tables) > 5
+    assert all(len({len(cells(row)) for row in rows}) == 1 for rows in tables)
     assert "- last" in lines
-    assert all(line.endswith("|") for line in tables)
+    assert all(row.endswith("|") for rows in tables for row in rows)
     prose = re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", "", "\n".join(lines))
     assert "<" not in prose
 
@@ -187,14 +192,66 @@ def test_findings_come_worst_first_and_waived_ones_last():
 
     rows = [cells(line) for line in section(text, "Findings") if "`fake/too-much`" in line]
     assert [row[3] for row in rows] == ["`high`", "`low`", "`waived`"]
-    assert rows[-1][5] == "waived until 2026-04-01 by Grace: It is as much as it was last year."
+    assert rows[-1][4:] == [
+        "waived",
+        "It is as much as it was last year. (owner Ada, approved by Grace)",
+        "2026-04-01",
+    ]
+
+
+def test_an_open_finding_says_how_to_mend_it_and_none_is_said_to_be_none():
+    judgement = a_judgement(replace(a_finding(), help="Encrypt it."))
+
+    assert "| Encrypt it. |" in rendered(a_result(judgement=judgement))
+    waived = rendered(a_result(judgement=judgement, waivers=(a_waiver(subject="*"),)))
+    assert "### Open\n\nNone." in waived
+
+
+def test_a_false_positive_shows_its_proof_and_an_end_that_is_near_is_marked():
+    entry = replace(
+        a_waiver(subject="*"), disposition="false-positive", evidence="The bucket holds a public key.", expires=SOON
+    )
+    text = rendered(a_result(judgement=a_judgement(a_finding()), waivers=(entry,)))
+
+    (row,) = [cells(line) for line in section(text, "Findings") if "`fake/too-much`" in line]
+    assert row[4] == "false-positive"
+    assert "Proof: The bucket holds a public key." in row[5]
+    assert row[6] == f"{SOON} ⚠ soon"
+
+
+def test_open_findings_are_counted_by_severity_in_each_control_family():
+    judgement = a_judgement(
+        replace(a_finding("a"), family=ControlFamily.IAM),
+        replace(a_finding("b", Severity.LOW), family=ControlFamily.IAM),
+        a_finding("c"),
+    )
+    lines = section(rendered(a_result(judgement=judgement)), "Findings")
+
+    assert ["iam", "0", "1", "0", "1", "0"] in [cells(line) for line in lines]
+    assert ["no control", "0", "1", "0", "0", "0"] in [cells(line) for line in lines]
+
+
+def test_what_is_fixed_is_told_with_the_run_that_had_it():
+    fixed = (Fixed(gate="security", finding=a_finding("gone")),)
+    text = report.markdown(a_record(a_result(), compared_with="20260101-000000-aaaa", fixed=fixed), a_plan())
+
+    assert "### Fixed since `20260101-000000-aaaa`" in text
+    assert "| HIGH | `security` | `fake/too-much` | `gone` |" in text
+
+
+def test_a_limit_that_is_exceeded_is_told():
+    limited = replace(
+        a_judgement(a_finding(severity=Severity.MEDIUM)), limits=(OpenLimit(severity=Severity.MEDIUM, most=0),)
+    )
+
+    assert "1 MEDIUM findings are open, at most 0 may be" in rendered(a_result(judgement=limited))
 
 
 def test_critical_and_high_are_counted_even_when_there_are_none():
     text = rendered(a_result(judgement=a_judgement(a_finding(severity=Severity.LOW))))
 
     rows = [cells(line) for line in section(text, "Findings")[4:7]]
-    assert rows == [["CRITICAL", "0", "0"], ["HIGH", "0", "0"], ["LOW", "1", "0"]]
+    assert rows == [["CRITICAL", *"0000"], ["HIGH", *"0000"], ["LOW", *"1000"]]
 
 
 def test_more_findings_than_a_page_holds_are_counted():
@@ -202,7 +259,7 @@ def test_more_findings_than_a_page_holds_are_counted():
 
     text = rendered(a_result(judgement=judgement))
 
-    assert "… and 10 more, all in `record.json`." in text
+    assert "… and 10 more, all in `findings.csv`." in text
     assert text.count("`fake/too-much`") == 50
 
 

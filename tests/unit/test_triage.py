@@ -8,7 +8,7 @@ import pytest
 
 from readiness.errors import EvidenceError
 from readiness.evidence import RECORD, BundleWriter
-from readiness.model import Disposed, Disposition, Gap, Record
+from readiness.model import Disposed, Disposition, Fixed, Gap, Record
 from readiness.triage import compared, since
 from tests.unit.samples import a_finding, a_judgement, a_record, a_result
 
@@ -21,7 +21,7 @@ def result(*findings, gaps=(), gate="security", examined=1):
 
 
 def subjects(findings):
-    return [each.subject for each in findings]
+    return [each.finding.subject if isinstance(each, Fixed) else each.subject for each in findings]
 
 
 def test_new_fixed_and_unchanged_are_told_apart():

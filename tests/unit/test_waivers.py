@@ -182,3 +182,37 @@ def test_a_waiver_that_is_not_valid_is_refused_and_the_register_left_alone(
 
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ["waivers.toml"]
+
+
+# --- false positives -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"disposition": '"false-positive"'}, "waivers[0].evidence: is missing"),
+        ({"disposition": '"false-positive"', "evidence": '"        no       "'}, "waivers[0].evidence: is missing"),
+        ({"evidence": '"the code says otherwise"'}, "waivers[0].evidence: is given"),
+        ({"disposition": '"fixed"'}, "waivers[0].disposition"),
+    ],
+)
+def test_a_false_positive_needs_its_proof_and_only_it_may_have_one(tmp_path: Path, change: dict[str, str], key: str):
+    with pytest.raises(PlanError) as caught:
+        load_waivers(register(tmp_path, ENTRY | change))
+    assert key in str(caught.value)
+
+
+def test_a_false_positive_is_written_and_read(tmp_path: Path):
+    proof = {"disposition": '"false-positive"', "evidence": '"the listener redirects, see stacks/service.py"'}
+    (entry,) = load_waivers(register(tmp_path, ENTRY | proof))
+
+    add_waiver(tmp_path / "again.toml", entry)
+
+    assert load_waivers(tmp_path / "again.toml") == (entry,)
+    assert entry.disposition == "false-positive"
+
+
+@pytest.mark.parametrize("approver", ["service team", " Service  team ", "ＳＥＲＶＩＣＥ team"])
+def test_nobody_approves_their_own_however_they_write_their_name(tmp_path: Path, approver: str):
+    with pytest.raises(PlanError, match="nobody approves"):
+        load_waivers(register(tmp_path, ENTRY | {"approver": f'"{approver}"'}))

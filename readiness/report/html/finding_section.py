@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from readiness import decide
 from readiness.model import ControlFamily, Disposed, Disposition, Finding, Measurement, Record, Severity
 from readiness.report.findings import in_order
 from readiness.report.html import blocks
@@ -31,16 +32,23 @@ def section(content: Content) -> Section:
         return Section(id=id_, title=title, blocks=[Unobserved(why=why)])
     found = in_order(record.results)
     opened = [pair for pair in found if pair[1].disposition is Disposition.OPEN]
-    waived = [pair for pair in found if pair[1].disposition is not Disposition.OPEN]
+    disposed = [pair for pair in found if pair[1].disposition is not Disposition.OPEN]
     return Section(
         id=id_,
         title=title,
         blocks=[
             *_summary(found),
+            *_limits(record),
             Heading(title="Open findings", id="open-findings"),
-            *_listed(opened, "Open findings, worst first", f"No finding is open. {_basis(record)}"),
-            Heading(title="Waived findings", id="waived-findings"),
-            *_listed(waived, "Findings that somebody accepted, until a day", "No finding is waived."),
+            *_listed(record, opened, "Open findings, worst first", f"No finding is open. {_basis(record)}"),
+            Heading(title="Disposed of by the register", id="disposed-findings"),
+            *_listed(
+                record,
+                disposed,
+                "Findings that somebody accepted until a day, or proved to be none",
+                "The register disposes of no finding.",
+            ),
+            *_fixed(record),
             Heading(title="Security controls", id="controls"),
             *_controls(record),
             *_scanners(content),
@@ -65,7 +73,7 @@ def _summary(found: Sequence[tuple[str, Disposed]]) -> Iterator[Any]:
         for severity in Severity
     ]
     yield Table(
-        caption="Findings by severity and control family: open, and in brackets those waived",
+        caption="Findings by severity and control family: open, and in brackets those that the register disposes of",
         head=("severity", *families),
         rows=rows,
         numeric=frozenset(range(1, len(families) + 1)),
@@ -80,46 +88,58 @@ def _family(finding: Finding) -> str:
 
 def _count(counts: Counter[tuple[Severity, str, Disposition]], severity: Severity, family: str) -> Markup:
     opened = counts[severity, family, Disposition.OPEN]
-    waived = counts[severity, family, Disposition.WAIVED]
-    words = f"{opened} ({waived})" if waived else str(opened)
+    disposed = sum(counts[severity, family, each] for each in Disposition if each is not Disposition.OPEN)
+    words = f"{opened} ({disposed})" if disposed else str(opened)
     look = "some" if opened else "zero"
     return Markup('<span class="{}">{}</span>').format(look, words)
+
+
+def _limits(record: Record) -> Iterator[Any]:
+    for result in record.results:
+        for said in decide.exceeded(result.judgement.limits, result.findings):
+            yield Note(tone="bad", words=f"Gate {result.gate}: {said}.")
 
 
 # --- findings --------------------------------------------------------------------------------------------------------
 
 
-def _listed(found: Sequence[tuple[str, Disposed]], caption: str, none: str) -> Iterator[Any]:
+def _listed(record: Record, found: Sequence[tuple[str, Disposed]], caption: str, none: str) -> Iterator[Any]:
     if not found:
         yield Text(words=none)
         return
     shown = [pair for pair in found if pair[1].finding.severity.rank <= _SHOWN.rank][:_SHOWN_AT_ONCE]
     rest = found[len(shown) :]
     if shown:
-        yield _table(caption, shown)
+        yield _table(record, caption, shown)
     if rest:
         below = f"{len(rest):,}, all below {_SHOWN.capitalize()}"
         of = f"The other {len(rest):,} of {len(found):,}" if shown else below
-        yield Fold(summary=of, blocks=[_table(f"{caption}, continued" if shown else caption, rest)])
+        yield Fold(summary=of, blocks=[_table(record, f"{caption}, continued" if shown else caption, rest)])
 
 
-def _table(caption: str, found: Sequence[tuple[str, Disposed]]) -> Table:
-    waived = any(each.waiver is not None for _, each in found)
+def _table(record: Record, caption: str, found: Sequence[tuple[str, Disposed]]) -> Table:
+    disposed = any(each.waiver is not None for _, each in found)
     return Table(
         caption=caption,
-        head=("subject", "severity", "family", "what is wrong", *(("accepted",) if waived else ())),
+        head=("subject", "severity", "family", "what is wrong", *(("by the register",) if disposed else ())),
         rows=[
             (
                 blocks.lines(blocks.code(each.finding.subject), blocks.small(f"gate {gate}")),
-                blocks.of_severity(each.finding.severity),
+                _severity(record, each),
                 _family(each.finding),
                 _wrong(each.finding),
-                *((_accepted(each),) if waived else ()),
+                *((_accepted(each),) if disposed else ()),
             )
             for gate, each in found
         ],
         look="findings",
     )
+
+
+def _severity(record: Record, each: Disposed) -> Markup:
+    """Return how bad a finding is, and whether the earlier run that this one is compared with had it not."""
+    new = record.compared_with is not None and each.finding.mark not in record.known
+    return blocks.lines(blocks.of_severity(each.finding.severity), blocks.small("new") if new else "")
 
 
 def _wrong(finding: Finding) -> Markup:
@@ -137,11 +157,34 @@ def _accepted(each: Disposed) -> Markup:
     if waiver is None:
         return blocks.nothing()
     return blocks.lines(
-        f"until {waiver.expires}",
+        f"{each.disposition} until {waiver.expires}",
         blocks.small(f"owner {waiver.owner}"),
         blocks.small(f"approved by {waiver.approver}"),
         blocks.small(waiver.ticket) if waiver.ticket else "",
+        blocks.small(f"proof: {waiver.evidence}") if waiver.evidence else "",
     )
+
+
+def _fixed(record: Record) -> Iterator[Any]:
+    """Yield what the earlier run found and this one, looking for it, does not."""
+    if record.compared_with is None:
+        yield Text(words="There is no earlier run to compare with: what is new and what is fixed is not known.")
+        return
+    if not record.fixed:
+        yield Text(words=f"Nothing is fixed since run {record.compared_with}; what is new since then is marked.")
+        return
+    rows = [
+        (
+            blocks.lines(blocks.code(each.finding.subject), blocks.small(f"gate {each.gate}")),
+            blocks.of_severity(each.finding.severity),
+            _family(each.finding),
+            _wrong(each.finding),
+        )
+        for each in record.fixed
+    ]
+    head = ("subject", "severity", "family", "what was wrong")
+    table = Table(caption=f"Fixed since run {record.compared_with}", head=head, rows=rows, look="findings")
+    yield Fold(summary=f"Fixed since run {record.compared_with}: {len(rows):,}", blocks=[table])
 
 
 # --- controls --------------------------------------------------------------------------------------------------------
@@ -156,8 +199,8 @@ def _controls(record: Record) -> Iterator[Any]:
             examined = row["examined"].value if "examined" in row else 0.0
             if not examined and family in {str(each) for each in _MUST_EXAMINE}:
                 unseen.append(f"{family} by the gate {result.gate}")
-            waived = sum(
-                each.disposition is Disposition.WAIVED and str(each.finding.family) == family
+            disposed = sum(
+                each.disposition is not Disposition.OPEN and str(each.finding.family) == family
                 for each in result.findings
             )
             rows.append(
@@ -166,7 +209,7 @@ def _controls(record: Record) -> Iterator[Any]:
                     blocks.code(result.gate),
                     f"{next(iter(row.values())).samples:,}",
                     *(_answers(row.get(column), column) for column in ("examined", "passed", "failed", "skipped")),
-                    str(waived),
+                    str(disposed),
                 )
             )
     if not rows:
@@ -176,7 +219,7 @@ def _controls(record: Record) -> Iterator[Any]:
         yield Note(tone="unknown", words=f"Nothing was examined of {each}.")
     yield Table(
         caption="Answers of rules about resources, by control family",
-        head=("family", "gate", "resources", "examined", "passed", "failed", "skipped", "waived"),
+        head=("family", "gate", "resources", "examined", "passed", "failed", "skipped", "disposed of"),
         rows=rows,
         numeric=frozenset(range(2, 8)),
     )

@@ -125,7 +125,7 @@ def _finding_tiles(content: Content) -> tuple[Tile, Tile]:
     record, blocking = content.record, content.plan.blocking_severities
     found = [each for result in record.results for each in result.findings]
     opened = [each.finding.severity for each in found if each.disposition is Disposition.OPEN]
-    waived = len(found) - len(opened)
+    disposed = len(found) - len(opened)
     worst = sum(severity in blocking for severity in opened)
     gaps = sum(len(result.judgement.gaps) for result in record.results)
     unasked = _unasked(record)
@@ -133,7 +133,7 @@ def _finding_tiles(content: Content) -> tuple[Tile, Tile]:
     findings = Tile(
         question=f"Open {names or 'blocking'} findings",
         answer=str(worst),
-        beside=f"{len(opened) - worst} open below that, {waived} waived{unasked}",
+        beside=f"{len(opened) - worst} open below that, {disposed} disposed of{unasked}",
         tone="bad" if worst else "unknown" if unasked or not record.results else "good",
         link="findings",
     )

@@ -9,8 +9,10 @@ import pytest
 from pydantic import TypeAdapter
 
 from readiness import decide
+from readiness.errors import PlanError
 from readiness.gates.security import GATE, Observation, Settings, judge
 from readiness.model import ControlFamily, Outcome, Severity, Waiver
+from readiness.plan import parse
 from readiness.scan.observed import CheckResult, Result, Rule, Scan, ScannerRun, TemplateSeen
 
 FAMILIES = (ControlFamily.IAM, ControlFamily.SECRETS, ControlFamily.ENCRYPTION, ControlFamily.NETWORK)
@@ -96,3 +98,29 @@ def test_the_observation_survives_the_evidence():
     adapter = TypeAdapter(GATE.observation)
 
     assert adapter.validate_json(adapter.dump_json(SEEN)) == SEEN
+
+
+@pytest.mark.parametrize(
+    ("settings", "reached"),
+    [
+        ({}, Outcome.PASSED),
+        ({"max_open": {"MEDIUM": 1}}, Outcome.PASSED),
+        ({"max_open": {"MEDIUM": 0}}, Outcome.FAILED),
+        ({"max_open_of": {"iam": {"MEDIUM": 0}}}, Outcome.FAILED),
+        ({"max_open_of": {"network": {"MEDIUM": 0}}}, Outcome.PASSED),
+    ],
+)
+def test_the_plan_may_allow_fewer_open_findings_of_a_severity_or_a_control(settings: dict, reached: Outcome):
+    rules = (replace(RULES[0], severity=Severity.MEDIUM), *RULES[1:])
+    seen = having(rules=rules, results=(replace(RESULTS[0], result=CheckResult.FAILED), *RESULTS[1:]))
+
+    judgement = judge(seen, parse(Settings, settings, "readiness.toml", "gates.settings.security"))
+
+    disposed = decide.dispose(judgement.findings, (), date(2026, 2, 1))
+    assert decide.outcome(judgement, disposed, (Severity.CRITICAL, Severity.HIGH)) is reached
+
+
+@pytest.mark.parametrize("key", [{"max_open": {"HIGH": 1}}, {"max_open_of": {"iam": {"CRITICAL": 2}}}])
+def test_no_plan_leaves_room_for_what_only_a_waiver_may_accept(key: dict):
+    with pytest.raises(PlanError, match="accepted by a waiver"):
+        parse(Settings, key, "readiness.toml", "gates.settings.security")

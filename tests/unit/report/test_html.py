@@ -333,8 +333,8 @@ def test_open_findings_come_first_and_a_waived_one_names_who_accepted_it_until_w
     opened = [row[0].text for row in page.table("Open findings").rows[1:]]
     assert "Stack/Thing/Number1gate security" in opened
     assert "Stack/Thing/Number0gate security" not in opened
-    waived = page.table("Findings that somebody accepted").rows[1]
-    for words in ("until 2026-04-01", "owner Ada", "approved by Grace", "T-1"):
+    waived = page.table("Findings that somebody accepted until a day").rows[1]
+    for words in ("waived until 2026-04-01", "owner Ada", "approved by Grace", "T-1"):
         assert words in waived[4].text
     assert page.table("In force").rows[1][4].text == "It is as much as it was last year."
 
