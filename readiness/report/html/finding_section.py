@@ -82,6 +82,36 @@ def _summary(found: Sequence[tuple[str, Disposed]]) -> Iterator[Any]:
     )
 
 
+def _limits(record: Record) -> Iterator[Any]:
+    """Yield each limit of the plan that more open findings exceed."""
+    for result in record.results:
+        for said in decide.exceeded(result.judgement.limits, result.findings):
+            yield Note(tone="bad", words=f"{result.gate}: {said}.")
+
+
+def _fixed(record: Record) -> Iterator[Any]:
+    """Yield what the run that this one is compared with had found, and is gone."""
+    if record.compared_with is None:
+        return
+    yield Heading(title="Fixed findings", id="fixed-findings")
+    if not record.fixed:
+        yield Text(words=f"Nothing that run {record.compared_with} had found is gone.")
+        return
+    yield Table(
+        caption=f"Findings of run {record.compared_with} that are gone, although their gate saw everything",
+        head=("severity", "gate", "rule", "subject"),
+        rows=[
+            (
+                blocks.of_severity(each.finding.severity),
+                blocks.code(each.gate),
+                blocks.code(each.finding.rule),
+                each.finding.subject,
+            )
+            for each in record.fixed
+        ],
+    )
+
+
 def _family(finding: Finding) -> str:
     return _NO_FAMILY if finding.family is None else str(finding.family)
 
