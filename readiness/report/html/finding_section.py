@@ -82,36 +82,6 @@ def _summary(found: Sequence[tuple[str, Disposed]]) -> Iterator[Any]:
     )
 
 
-def _limits(record: Record) -> Iterator[Any]:
-    """Yield each limit of the plan that more open findings exceed."""
-    for result in record.results:
-        for said in decide.exceeded(result.judgement.limits, result.findings):
-            yield Note(tone="bad", words=f"{result.gate}: {said}.")
-
-
-def _fixed(record: Record) -> Iterator[Any]:
-    """Yield what the run that this one is compared with had found, and is gone."""
-    if record.compared_with is None:
-        return
-    yield Heading(title="Fixed findings", id="fixed-findings")
-    if not record.fixed:
-        yield Text(words=f"Nothing that run {record.compared_with} had found is gone.")
-        return
-    yield Table(
-        caption=f"Findings of run {record.compared_with} that are gone, although their gate saw everything",
-        head=("severity", "gate", "rule", "subject"),
-        rows=[
-            (
-                blocks.of_severity(each.finding.severity),
-                blocks.code(each.gate),
-                blocks.code(each.finding.rule),
-                each.finding.subject,
-            )
-            for each in record.fixed
-        ],
-    )
-
-
 def _family(finding: Finding) -> str:
     return _NO_FAMILY if finding.family is None else str(finding.family)
 
@@ -125,6 +95,7 @@ def _count(counts: Counter[tuple[Severity, str, Disposition]], severity: Severit
 
 
 def _limits(record: Record) -> Iterator[Any]:
+    """Yield each limit of the plan that more open findings exceed."""
     for result in record.results:
         for said in decide.exceeded(result.judgement.limits, result.findings):
             yield Note(tone="bad", words=f"Gate {result.gate}: {said}.")
@@ -196,12 +167,13 @@ def _accepted(each: Disposed) -> Markup:
 
 
 def _fixed(record: Record) -> Iterator[Any]:
-    """Yield what the earlier run found and this one, looking for it, does not."""
+    """Yield what the run that this one is compared with had found, and is gone."""
+    yield Heading(title="Fixed findings", id="fixed-findings")
     if record.compared_with is None:
-        yield Text(words="There is no earlier run to compare with: what is new and what is fixed is not known.")
+        yield Unobserved(why="There is no earlier run to compare with, so nobody knows what is new and what is fixed.")
         return
     if not record.fixed:
-        yield Text(words=f"Nothing is fixed since run {record.compared_with}; what is new since then is marked.")
+        yield Text(words=f"Nothing that run {record.compared_with} had found is gone.")
         return
     rows = [
         (
@@ -212,9 +184,10 @@ def _fixed(record: Record) -> Iterator[Any]:
         )
         for each in record.fixed
     ]
+    caption = f"Findings of run {record.compared_with} that are gone, although their gate saw everything"
     head = ("subject", "severity", "family", "what was wrong")
-    table = Table(caption=f"Fixed since run {record.compared_with}", head=head, rows=rows, look="findings")
-    yield Fold(summary=f"Fixed since run {record.compared_with}: {len(rows):,}", blocks=[table])
+    table = Table(caption=caption, head=head, rows=rows, look="findings")
+    yield Fold(summary=f"{blocks.count(len(rows), 'finding')} of run {record.compared_with}", blocks=[table])
 
 
 # --- controls --------------------------------------------------------------------------------------------------------
