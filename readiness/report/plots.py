@@ -412,10 +412,12 @@ def _draw_lanes(
 
 def _dots(marks: Sequence[Mark], x: Axis, shape: _Shape, middle: float) -> Iterator[Markup]:
     """Yield the instants of a lane as strokes; a number that would cover another stands beside it."""
+    for mark in marks:
+        x_of_it = _at(x, mark.at, shape)
+        yield _line(x_of_it, middle - 13, x_of_it, middle + 13, "instant")
     free_from = float("-inf")
     for mark in marks:
         place = max(_at(x, mark.at, shape), free_from)
         free_from = place + _MARK_GAP
-        yield _line(_at(x, mark.at, shape), middle - 13, _at(x, mark.at, shape), middle + 13, "instant")
         yield Markup('<circle class="mark-dot" cx="{}" cy="{}" r="8"/>').format(_n(place), _n(middle))
         yield _text(place, middle + 4, mark.number, "mark-number", "middle")
