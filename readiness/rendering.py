@@ -139,6 +139,7 @@ def _unended(bundle: Path, frozen: Plan) -> Record:
         for gate in known
         if (bundle / evidence.observation_path(gate.id)).exists()
     )
+    entries = decide.register_result(register, results, frozen.gates.required, started_at.date(), _newest(bundle))
     environment = Environment.AWS if begun.get("target") == "aws" else Environment.EMULATED
     told = "" if "target" in begun else " Where it ran is not known: it is taken as emulated, which claims least."
     troubles = (f"The run never came to a decision.{told}",)
@@ -168,7 +169,7 @@ def _unended(bundle: Path, frozen: Plan) -> Record:
         waivers_digest=plan.digest(bundle / evidence.WAIVERS) if (bundle / evidence.WAIVERS).exists() else _UNKNOWN,
         started_at=started_at,
         decided_at=_newest(bundle),
-        results=results,
+        results=(*results, *([entries] if entries else [])),
         leftovers=tuple(dict.fromkeys((*left, *remaining(list(results))))),
         signatures=(),
         spans=(),
@@ -195,7 +196,8 @@ def _judged_now(
     except Exception as error:  # noqa: BLE001 - half an observation may be anything; it must never read as a pass
         judgement = Judgement(examined=0, gaps=(Gap(what=gate.question, why=f"it cannot be judged: {error!r}"),))
     seen_at = datetime.fromtimestamp((bundle / path).stat().st_mtime, UTC)
-    return result_of(frozen, register, gate, judgement, path, started_at, max(started_at, seen_at), started_at)
+    # When the gate was asked is not known, only when it had seen enough: so no time that it took.
+    return result_of(frozen, register, gate, judgement, path, seen_at, seen_at, started_at)
 
 
 def _register(bundle: Path, frozen: Plan) -> tuple[Waiver, ...]:

@@ -38,7 +38,6 @@ from readiness.model import (
 )
 from readiness.narrator import Narrator
 from readiness.removal import remove_stack
-from readiness.report.html import Content, as_html
 
 RUNS = Path(".readiness") / "runs"
 
@@ -443,6 +442,8 @@ def conclude(this: Run) -> Record:
 
 def put_page(this: Run, record: Record) -> None:
     """Write the report for people; a page that cannot be made costs neither the record nor the run."""
+    from readiness.report.html import Content, as_html  # what makes pages is of no use to `readiness verify`
+
     try:
         page = as_html(Content(record=record, plan=this.plan, root=this.bundle.root))
     except Exception:  # noqa: BLE001 - the decision is in the record; the page only tells it

@@ -411,7 +411,10 @@ def _draw_lanes(
 
 
 def _dots(marks: Sequence[Mark], x: Axis, shape: _Shape, middle: float) -> Iterator[Markup]:
-    """Yield the instants of a lane; one that would cover the one before it is moved beside it."""
+    """Yield the instants of a lane as strokes; a number that would cover another stands beside it."""
+    for mark in marks:
+        x_of_it = _at(x, mark.at, shape)
+        yield _line(x_of_it, middle - 13, x_of_it, middle + 13, "instant")
     free_from = float("-inf")
     for mark in marks:
         place = max(_at(x, mark.at, shape), free_from)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from markupsafe import Markup, escape
 
-from readiness.model import Disposition, Measurement, Outcome, Severity
+from readiness.model import Measurement, Outcome, Severity
 from readiness.report.figure import figure, interval
 from readiness.report.thresholds import Standing
 
@@ -195,11 +195,6 @@ def of_severity(severity: Severity) -> Markup:
     """Return a severity as a badge."""
     tone: Tone = "bad" if severity.rank <= Severity.HIGH.rank else "warn" if severity is Severity.MEDIUM else "plain"
     return badge(tone, str(severity).capitalize())
-
-
-def of_disposition(disposition: Disposition) -> Markup:
-    """Return the standing of a finding as a badge."""
-    return badge("warn" if disposition is Disposition.OPEN else "plain", str(disposition))
 
 
 def count(number: int, noun: str, plural: str = "") -> str:

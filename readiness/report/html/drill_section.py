@@ -284,7 +284,10 @@ def _alarm_picture(drills: Sequence[alarm_gate.Drilled]) -> Iterator[Any]:
         name = f"{each.objective} ({each.method})" + (f", never seen: {', '.join(unseen)}" if unseen else "")
         lanes.append(Lane(name=name, stretches=stretches, marks=marks))
     last = max((mark.at for lane in lanes for mark in lane.marks), default=0.0)
-    told = f"{blocks.count(len(drills), 'alarm')}, from the fault to the message that all is well again."
+    told = (
+        f"{blocks.count(len(drills), 'alarm')}, from the fault to the message that all is well again. A stroke is an "
+        "instant; where several lie close together, their numbers stand side by side. The table has the seconds."
+    )
     x_label = "seconds since the fault was put in"
     yield Picture(
         id="alarm-drills",

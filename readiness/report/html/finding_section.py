@@ -32,7 +32,7 @@ def section(content: Content) -> Section:
         return Section(id=id_, title=title, blocks=[Unobserved(why=why)])
     found = in_order(record.results)
     opened = [pair for pair in found if pair[1].disposition is Disposition.OPEN]
-    waived = [pair for pair in found if pair[1].disposition is not Disposition.OPEN]
+    disposed = [pair for pair in found if pair[1].disposition is not Disposition.OPEN]
     return Section(
         id=id_,
         title=title,
@@ -40,10 +40,13 @@ def section(content: Content) -> Section:
             *_summary(found),
             *_limits(record),
             Heading(title="Open findings", id="open-findings"),
-            *_listed(opened, "Open findings, worst first", f"No finding is open. {_basis(record)}"),
-            Heading(title="Waived findings and false positives", id="waived-findings"),
+            *_listed(record, opened, "Open findings, worst first", f"No finding is open. {_basis(record)}"),
+            Heading(title="Disposed of by the register", id="disposed-findings"),
             *_listed(
-                waived, "Findings that somebody accepted, or proved to be none, until a day", "No finding is waived."
+                record,
+                disposed,
+                "Findings that somebody accepted until a day, or proved to be none",
+                "The register disposes of no finding.",
             ),
             *_fixed(record),
             Heading(title="Security controls", id="controls"),
@@ -79,82 +82,65 @@ def _summary(found: Sequence[tuple[str, Disposed]]) -> Iterator[Any]:
     )
 
 
-def _limits(record: Record) -> Iterator[Any]:
-    """Yield each limit of the plan that more open findings exceed."""
-    for result in record.results:
-        for said in decide.exceeded(result.judgement.limits, result.findings):
-            yield Note(tone="bad", words=f"{result.gate}: {said}.")
-
-
-def _fixed(record: Record) -> Iterator[Any]:
-    """Yield what the run that this one is compared with had found, and is gone."""
-    if record.compared_with is None:
-        return
-    yield Heading(title="Fixed findings", id="fixed-findings")
-    if not record.fixed:
-        yield Text(words=f"Nothing that run {record.compared_with} had found is gone.")
-        return
-    yield Table(
-        caption=f"Findings of run {record.compared_with} that are gone, although their gate saw everything",
-        head=("severity", "gate", "rule", "subject"),
-        rows=[
-            (
-                blocks.of_severity(each.finding.severity),
-                blocks.code(each.gate),
-                blocks.code(each.finding.rule),
-                each.finding.subject,
-            )
-            for each in record.fixed
-        ],
-    )
-
-
 def _family(finding: Finding) -> str:
     return _NO_FAMILY if finding.family is None else str(finding.family)
 
 
 def _count(counts: Counter[tuple[Severity, str, Disposition]], severity: Severity, family: str) -> Markup:
     opened = counts[severity, family, Disposition.OPEN]
-    waived = sum(counts[severity, family, each] for each in Disposition if each is not Disposition.OPEN)
-    words = f"{opened} ({waived})" if waived else str(opened)
+    disposed = sum(counts[severity, family, each] for each in Disposition if each is not Disposition.OPEN)
+    words = f"{opened} ({disposed})" if disposed else str(opened)
     look = "some" if opened else "zero"
     return Markup('<span class="{}">{}</span>').format(look, words)
+
+
+def _limits(record: Record) -> Iterator[Any]:
+    """Yield each limit of the plan that more open findings exceed."""
+    for result in record.results:
+        for said in decide.exceeded(result.judgement.limits, result.findings):
+            yield Note(tone="bad", words=f"Gate {result.gate}: {said}.")
 
 
 # --- findings --------------------------------------------------------------------------------------------------------
 
 
-def _listed(found: Sequence[tuple[str, Disposed]], caption: str, none: str) -> Iterator[Any]:
+def _listed(record: Record, found: Sequence[tuple[str, Disposed]], caption: str, none: str) -> Iterator[Any]:
     if not found:
         yield Text(words=none)
         return
     shown = [pair for pair in found if pair[1].finding.severity.rank <= _SHOWN.rank][:_SHOWN_AT_ONCE]
     rest = found[len(shown) :]
     if shown:
-        yield _table(caption, shown)
+        yield _table(record, caption, shown)
     if rest:
         below = f"{len(rest):,}, all below {_SHOWN.capitalize()}"
         of = f"The other {len(rest):,} of {len(found):,}" if shown else below
-        yield Fold(summary=of, blocks=[_table(f"{caption}, continued" if shown else caption, rest)])
+        yield Fold(summary=of, blocks=[_table(record, f"{caption}, continued" if shown else caption, rest)])
 
 
-def _table(caption: str, found: Sequence[tuple[str, Disposed]]) -> Table:
-    waived = any(each.waiver is not None for _, each in found)
+def _table(record: Record, caption: str, found: Sequence[tuple[str, Disposed]]) -> Table:
+    disposed = any(each.waiver is not None for _, each in found)
     return Table(
         caption=caption,
-        head=("subject", "severity", "family", "what is wrong", *(("accepted",) if waived else ())),
+        head=("subject", "severity", "family", "what is wrong", *(("by the register",) if disposed else ())),
         rows=[
             (
                 blocks.lines(blocks.code(each.finding.subject), blocks.small(f"gate {gate}")),
-                blocks.of_severity(each.finding.severity),
+                _severity(record, each),
                 _family(each.finding),
                 _wrong(each.finding),
-                *((_accepted(each),) if waived else ()),
+                *((_accepted(each),) if disposed else ()),
             )
             for gate, each in found
         ],
         look="findings",
     )
+
+
+def _severity(record: Record, each: Disposed) -> Markup:
+    """Return how bad a finding is, and whether the earlier run that this one is compared with had it not."""
+    new = record.compared_with is not None and each.finding.mark not in record.known
+    return blocks.lines(blocks.of_severity(each.finding.severity), blocks.small("new") if new else "")
 
 
 def _wrong(finding: Finding) -> Markup:
@@ -172,12 +158,36 @@ def _accepted(each: Disposed) -> Markup:
     if waiver is None:
         return blocks.nothing()
     return blocks.lines(
-        f"until {waiver.expires}",
+        f"{each.disposition} until {waiver.expires}",
         blocks.small(f"owner {waiver.owner}"),
         blocks.small(f"approved by {waiver.approver}"),
         blocks.small(waiver.ticket) if waiver.ticket else "",
         blocks.small(f"proof: {waiver.evidence}") if waiver.evidence else "",
     )
+
+
+def _fixed(record: Record) -> Iterator[Any]:
+    """Yield what the run that this one is compared with had found, and is gone."""
+    yield Heading(title="Fixed findings", id="fixed-findings")
+    if record.compared_with is None:
+        yield Unobserved(why="There is no earlier run to compare with, so nobody knows what is new and what is fixed.")
+        return
+    if not record.fixed:
+        yield Text(words=f"Nothing that run {record.compared_with} had found is gone.")
+        return
+    rows = [
+        (
+            blocks.lines(blocks.code(each.finding.subject), blocks.small(f"gate {each.gate}")),
+            blocks.of_severity(each.finding.severity),
+            _family(each.finding),
+            _wrong(each.finding),
+        )
+        for each in record.fixed
+    ]
+    caption = f"Findings of run {record.compared_with} that are gone, although their gate saw everything"
+    head = ("subject", "severity", "family", "what was wrong")
+    table = Table(caption=caption, head=head, rows=rows, look="findings")
+    yield Fold(summary=f"{blocks.count(len(rows), 'finding')} of run {record.compared_with}", blocks=[table])
 
 
 # --- controls --------------------------------------------------------------------------------------------------------
@@ -192,7 +202,7 @@ def _controls(record: Record) -> Iterator[Any]:
             examined = row["examined"].value if "examined" in row else 0.0
             if not examined and family in {str(each) for each in _MUST_EXAMINE}:
                 unseen.append(f"{family} by the gate {result.gate}")
-            waived = sum(
+            disposed = sum(
                 each.disposition is not Disposition.OPEN and str(each.finding.family) == family
                 for each in result.findings
             )
@@ -202,7 +212,7 @@ def _controls(record: Record) -> Iterator[Any]:
                     blocks.code(result.gate),
                     f"{next(iter(row.values())).samples:,}",
                     *(_answers(row.get(column), column) for column in ("examined", "passed", "failed", "skipped")),
-                    str(waived),
+                    str(disposed),
                 )
             )
     if not rows:
@@ -212,7 +222,7 @@ def _controls(record: Record) -> Iterator[Any]:
         yield Note(tone="unknown", words=f"Nothing was examined of {each}.")
     yield Table(
         caption="Answers of rules about resources, by control family",
-        head=("family", "gate", "resources", "examined", "passed", "failed", "skipped", "waived"),
+        head=("family", "gate", "resources", "examined", "passed", "failed", "skipped", "disposed of"),
         rows=rows,
         numeric=frozenset(range(2, 8)),
     )

@@ -102,35 +102,46 @@ def _threshold_tile(content: Content) -> Tile:
     counts = {standing: sum(each.standing is standing for each in found) for standing in Standing}
     others = [f"{counts[standing]} {standing}" for standing in Standing if standing is not Standing.MET]
     met = counts[Standing.MET]
+    unasked = _unasked(content.record)
+    whole = bool(found) and met == len(found) and not unasked
     return Tile(
         question="Thresholds",
         answer=f"{met} of {len(found)}",
-        beside=", ".join(each for each in others if not each.startswith("0 ")) or "met",
-        tone="bad" if counts[Standing.MISSED] else "good" if found and met == len(found) else "unknown",
+        beside=", ".join([each for each in others if not each.startswith("0 ")] or ["met"]) + unasked,
+        tone="bad" if counts[Standing.MISSED] else "good" if whole else "unknown",
         link="thresholds",
     )
+
+
+def _unasked(record: Record) -> str:
+    """Return that required gates were not asked, so that what they would have seen is missing from every count."""
+    number = len(set(record.required) - {result.gate for result in record.results})
+    if not number:
+        return ""
+    return f"; {blocks.count(number, 'required gate')} not asked"
 
 
 def _finding_tiles(content: Content) -> tuple[Tile, Tile]:
     record, blocking = content.record, content.plan.blocking_severities
     found = [each for result in record.results for each in result.findings]
     opened = [each.finding.severity for each in found if each.disposition is Disposition.OPEN]
-    waived = len(found) - len(opened)
+    disposed = len(found) - len(opened)
     worst = sum(severity in blocking for severity in opened)
     gaps = sum(len(result.judgement.gaps) for result in record.results)
+    unasked = _unasked(record)
     names = " or ".join(str(severity).capitalize() for severity in Severity if severity in blocking)
     findings = Tile(
         question=f"Open {names or 'blocking'} findings",
         answer=str(worst),
-        beside=f"{len(opened) - worst} open below that, {waived} waived",
-        tone="bad" if worst else "good" if record.results else "unknown",
+        beside=f"{len(opened) - worst} open below that, {disposed} disposed of{unasked}",
+        tone="bad" if worst else "unknown" if unasked or not record.results else "good",
         link="findings",
     )
     unseen = Tile(
         question="Gaps",
         answer=str(gaps),
-        beside=_GAPS[bool(record.results), bool(gaps)],
-        tone="unknown" if gaps or not record.results else "good",
+        beside=_GAPS[bool(record.results), bool(gaps)] + unasked,
+        tone="unknown" if gaps or unasked or not record.results else "good",
         link="missing",
     )
     return findings, unseen
@@ -163,7 +174,7 @@ def missing(content: Content) -> Section:
                 caption="What may still exist",
                 head=("what", "how to go on"),
                 rows=[
-                    (blocks.code(name), blocks.code(f"readiness teardown {record.run_id}")) for name in record.leftovers
+                    (blocks.code(name), blocks.code(f"readiness teardown {_id(record)}")) for name in record.leftovers
                 ],
             )
         )
@@ -184,6 +195,10 @@ def missing(content: Content) -> Section:
         )
     title = "What is missing" if record.reasons else "What was missing"
     return Section(id="missing", title=title, blocks=found)
+
+
+def _id(record: Record) -> str:
+    return record.run_id if record.run_id != "unknown" else "RUN_ID"
 
 
 # --- gates -----------------------------------------------------------------------------------------------------------
@@ -223,13 +238,14 @@ def gates(content: Content) -> Section:
 
 
 def _gate_row(result: GateResult) -> Sequence[str | Markup]:
+    seconds = (result.ended_at - result.started_at).total_seconds()
     return (
         blocks.code(result.gate),
         result.question,
         blocks.of_outcome(result.outcome),
         "yes" if result.required else "no",
         f"{result.judgement.examined:,}",
-        f"{(result.ended_at - result.started_at).total_seconds():.1f} s",
+        f"{seconds:.1f} s" if seconds else blocks.nothing(),
         blocks.code(result.observation) if result.observation else "none",
     )
 

@@ -58,7 +58,10 @@ def _faults(path: str, result: GateResult) -> Markup:
     found = [each for each in result.findings if each.finding.subject == path]
     if not found:
         return blocks.badge("good", "no finding")
-    words = [f"{each.finding.message}{' (waived)' if each.disposition is Disposition.WAIVED else ''}" for each in found]
+    words = [
+        f"{each.finding.message}{'' if each.disposition is Disposition.OPEN else f' ({each.disposition})'}"
+        for each in found
+    ]
     opened = any(each.disposition is Disposition.OPEN for each in found)
     said = blocks.badge("bad" if opened else "plain", blocks.count(len(found), "finding"))
     return blocks.lines(said, *(blocks.small(each) for each in words))
@@ -133,7 +136,7 @@ def waivers(content: Content) -> Section:
     used = {each.waiver: None for result in record.results for each in result.findings if each.waiver is not None}
     found: list[Any] = []
     if used:
-        found.append(_waiver_table("In force: accepted risks, the soonest to end first", list(used)))
+        found.append(_waiver_table("In force: what the register disposes of, the soonest to end first", list(used)))
     else:
         found.append(Text(words="No waiver disposed of a finding in this run."))
     if record.unused_waivers:
@@ -150,10 +153,14 @@ def _waiver_table(caption: str, listed: Sequence[Waiver]) -> Any:
         rows=[
             (
                 blocks.lines(blocks.code(each.subject), blocks.small(blocks.code(each.rule))),
-                blocks.lines(str(each.expires), blocks.small(each.ticket) if each.ticket else ""),
+                blocks.lines(
+                    str(each.expires),
+                    blocks.small(each.disposition),
+                    blocks.small(each.ticket) if each.ticket else "",
+                ),
                 each.owner,
                 each.approver,
-                each.reason,
+                blocks.lines(each.reason, blocks.small(f"proof: {each.evidence}") if each.evidence else ""),
             )
             for each in sorted(listed, key=lambda each: (each.expires, each.rule, each.subject))
         ],

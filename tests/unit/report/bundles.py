@@ -23,6 +23,7 @@ from readiness.model import (
     GateResult,
     Judgement,
     Measurement,
+    OpenLimit,
     Plan,
     Record,
     Severity,
@@ -261,6 +262,7 @@ class Story:
     findings: tuple[Finding, ...] = ()
     gaps: tuple[Gap, ...] = ()
     measurements: tuple[Measurement, ...] = ()
+    limits: tuple[OpenLimit, ...] = ()
     waivers: tuple[Waiver, ...] = ()
     plan: Plan = field(default_factory=plan)
     changes: dict[str, Any] = field(default_factory=dict)
@@ -300,6 +302,7 @@ def a_bundle(folder: Path, story: Story | None = None) -> Path:
             findings=story.findings,
             gaps=story.gaps,
             measurements=story.measurements,
+            limits=story.limits,
         )
         gate = known["security"]
         results.append(result_of(story.plan, story.waivers, gate, judgement, None, T0, T0, T0))

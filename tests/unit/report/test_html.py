@@ -14,7 +14,7 @@ import pytest
 from readiness import evidence, load_result, stats
 from readiness.load_figures import decoded, latencies_of
 from readiness.loadgen import rows
-from readiness.model import ControlFamily, Environment, Gap, Severity, Signature, Verdict
+from readiness.model import ControlFamily, Environment, Fixed, Gap, OpenLimit, Severity, Signature, Verdict
 from readiness.report import html
 from readiness.report.figure import figure
 from readiness.report.html import page as page_module
@@ -170,6 +170,22 @@ def test_a_required_gate_that_was_not_asked_has_a_row(tmp_path):
     assert "passed" in shown["rollback"]
 
 
+def tiles(page):
+    return [each.get("class") for each in page.named("li") if each.get("class") in ("good", "bad", "unknown")]
+
+
+def test_figures_that_were_all_met_are_no_pass_while_a_required_gate_was_not_asked(tmp_path):
+    some = replace(plan(), gates=replace(plan().gates, required=("alarms", "rollback", "leftovers")))
+    page, _ = rendered(tmp_path / "a", plan=some, drive=None, runbooks=None)
+    assert tiles(page) == ["unknown"] * 5
+    assert page.text.count("; 1 required gate not asked") == 3
+
+    some = replace(plan(), gates=replace(plan().gates, required=("alarms", "rollback")), objectives=())
+    page, _ = rendered(tmp_path / "b", plan=some, drive=None, runbooks=None)
+    assert tiles(page) == ["good"] * 4 + ["unknown"], "nobody has signed"
+    assert "not asked" not in page.text.split("Load")[0]
+
+
 # --- what is not there -----------------------------------------------------------------------------------------------
 
 
@@ -178,8 +194,7 @@ def test_a_run_that_saw_nothing_says_not_observed_and_never_looks_like_a_pass(tm
 
     assert page.text.count("Not observed.") >= 7
     assert not [each for each in page.named("span") if (each.get("class") or "").startswith("badge good")]
-    tiles = [each.get("class") for each in page.named("li") if each.get("class") in ("good", "bad", "unknown")]
-    assert Counter(tiles) == {"unknown": 5}
+    assert Counter(tiles(page)) == {"unknown": 5}
     assert "No gate was asked, so nothing is known of any finding" in page.text
     assert "No finding is open" not in page.text
     assert [each for each in page.named("svg") if "plot" in (each.get("class") or "")] == []
@@ -318,10 +333,50 @@ def test_open_findings_come_first_and_a_waived_one_names_who_accepted_it_until_w
     opened = [row[0].text for row in page.table("Open findings").rows[1:]]
     assert "Stack/Thing/Number1gate security" in opened
     assert "Stack/Thing/Number0gate security" not in opened
-    waived = page.table("Findings that somebody accepted").rows[1]
-    for words in ("until 2026-04-01", "owner Ada", "approved by Grace", "T-1"):
+    waived = page.table("Findings that somebody accepted until a day").rows[1]
+    for words in ("waived until 2026-04-01", "owner Ada", "approved by Grace", "T-1"):
         assert words in waived[4].text
     assert page.table("In force").rows[1][4].text == "It is as much as it was last year."
+
+
+def test_a_false_positive_shows_its_proof(tmp_path):
+    proven = a_waiver(disposition="false-positive", evidence="See test T-9.")
+    page, _ = rendered(tmp_path, findings=(a_finding(0),), waivers=(proven,))
+
+    said = page.table("Findings that somebody accepted until a day").rows[1][4].text
+    assert "false-positive until 2026-04-01" in said
+    assert "proof: See test T-9." in said
+    assert "proof: See test T-9." in page.table("In force").rows[1][4].text
+
+
+def test_what_is_new_and_what_is_fixed_since_an_earlier_run_is_told(tmp_path):
+    old, new, gone = a_finding(1), a_finding(6), a_finding(11)
+    changes = {
+        "compared_with": "20260228-120000-aaaa",
+        "known": (old.mark,),
+        "fixed": (Fixed(gate="security", finding=gone),),
+    }
+    page, _ = rendered(tmp_path, findings=(old, new), runbooks=None, drive=None, changes=changes)
+    shown = {row[0].text: row[1].text for row in page.table("Open findings").rows[1:]}
+
+    assert shown["Stack/Thing/Number1gate security"].endswith("High")
+    assert shown["Stack/Thing/Number6gate security"].endswith("Highnew")
+    fixed = page.table("Findings of run 20260228-120000-aaaa that are gone")
+    assert [row[0].text for row in fixed.rows[1:]] == ["Stack/Thing/Number11gate security"]
+
+
+def test_without_an_earlier_run_nothing_is_called_new_or_fixed(tmp_path):
+    page, _ = rendered(tmp_path, findings=(a_finding(1),))
+
+    assert "There is no earlier run to compare with" in page.text
+    assert "new" not in {row[1].text[-3:] for row in page.table("Open findings").rows[1:]}
+
+
+def test_more_open_findings_than_the_plan_allows_are_said(tmp_path):
+    limit = OpenLimit(severity=Severity.LOW, most=1)
+    page, _ = rendered(tmp_path, findings=(a_finding(3), a_finding(8)), limits=(limit,))
+
+    assert "Gate security: 2 LOW findings are open, at most 1 may be." in page.text
 
 
 def test_three_hundred_findings_are_all_there_and_the_worst_are_not_folded_away(tmp_path):
