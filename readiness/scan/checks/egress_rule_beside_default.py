@@ -26,7 +26,7 @@ CHECK = OwnCheck(
     family=ControlFamily.NETWORK,
     looks_at=("AWS::EC2::SecurityGroup",),
     faults=faults,
-    why="AWS lets everything out of a group without an egress rule of its own, and adds to that those that stand alone.",
-    mend="Put one rule into the group, e.g. CDK's own placeholder, by add_property_override('SecurityGroupEgress', [...]).",
+    why="AWS lets everything out of a group without an egress rule of its own, whatever stands beside it.",
+    mend="Put a rule into the group itself, by add_property_override('SecurityGroupEgress', [...]) on the CfnSecurityGroup.",
     link="https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-ec2-securitygroup.html",
 )
