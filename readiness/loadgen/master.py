@@ -51,19 +51,21 @@ class Member:
     reports: int = 0
     missed_reports: int = 0
     totals: dict[str, int] = field(default_factory=dict)
-    cpu: deque[float] = field(default_factory=lambda: deque(maxlen=_SATURATION_WINDOW))
-    cpu_max: float = 0.0
+    busy: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=_SATURATION_WINDOW))
+    busiest: float = 0.0
+    """Of one core, over the busiest stretch."""
 
     @property
     def unreported(self) -> int:
         """How many requests it sent of which nothing is known; of a lost worker, at least."""
         return max(0, self.totals.get("sent", 0) - self.received)
 
-    def saw_cpu(self, percent: float) -> None:
-        """Take a reading of one second; what counts is the mean of the last few, or of all when they are fewer."""
-        self.cpu.append(percent)
-        if len(self.cpu) == _SATURATION_WINDOW:
-            self.cpu_max = max(self.cpu_max, sum(self.cpu) / len(self.cpu))
+    def saw_busy(self, cpu_s: float, passed_s: float) -> None:
+        """Take a reading of some CPU seconds in some seconds; what counts is the last few readings together."""
+        self.busy.append((cpu_s, passed_s))
+        if len(self.busy) == _SATURATION_WINDOW:
+            cpu, passed = (sum(each) for each in zip(*self.busy, strict=True))
+            self.busiest = max(self.busiest, cpu / passed if passed > 0 else 0.0)
 
 
 class Master:
@@ -179,7 +181,7 @@ class Master:
         member.missed_reports += data["sequence"] - member.reports - 1
         member.reports = data["sequence"]
         member.totals = {name: data[name] for name in _TOTALS}
-        member.saw_cpu(data["cpu_percent"])
+        member.saw_busy(*data["busy"])
         self._samples = {**data["samples"], **self._samples}
         self._merger.add(member.id, data["rows"])
 
@@ -295,7 +297,7 @@ class Master:
             missing_reports=missing,
             reconnects=self._sum("reconnects"),
             in_flight_max=max((member.totals.get("in_flight_max", 0) for member in members), default=0),
-            generator_cpu_ratio=round(max((member.cpu_max for member in members), default=0.0) / 100, 4),
+            generator_cpu_ratio=round(max((member.busiest for member in members), default=0.0), 4),
             clock_skew_ms=round(max((abs(member.clock_skew_s) for member in members), default=0.0) * 1000, 3),
             dispatcher_lag_p99_ms=_percentile(self._running.lag, 99),
         )

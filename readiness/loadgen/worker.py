@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import gevent
-import psutil
 from gevent.event import Event
 from locust.env import Environment
 from locust.runners import WorkerRunner
@@ -55,7 +54,7 @@ class Worker:
         self._driver: Driver | LocustDriver | None = None
         self._locust: LocustDriver | ReadinessError | None = None
         self._runner: WorkerRunner | None = None
-        self._process = psutil.Process()
+        self._busy = BusyTime()
         self._sequence = 0
 
     def run(self) -> int:
@@ -175,7 +174,7 @@ class Worker:
             driver = self._driver = self._make_driver(self._start.index)
             if self._stopping.is_set():
                 driver.stop()
-            self._process.cpu_percent()
+            self._busy.take()
             # Nothing made so far is garbage; without it, collecting takes microseconds instead of milliseconds.
             gc.collect()
             gc.freeze()
@@ -222,7 +221,7 @@ class Worker:
                 "sequence": self._sequence,
                 "rows": merging.pack(tallies),
                 "samples": samples,
-                "cpu_percent": self._process.cpu_percent(),
+                "busy": self._busy.take(),
             },
         )
 
@@ -237,6 +236,25 @@ class Worker:
             "in_flight_max": recorder.in_flight_max,
             "reconnects": 0 if self._driver is None else self._driver.reconnects,
         }
+
+
+class BusyTime:
+    """How much of a core this process used, from one reading to the next."""
+
+    def __init__(self) -> None:
+        self._last = self._now()
+
+    def take(self) -> tuple[float, float]:
+        """Return the CPU seconds since the last reading, and the seconds that passed.
+
+        Both, and no ratio: two readings may lie a millisecond apart, and a ratio of so little says nothing.
+        """
+        before, self._last = self._last, self._now()
+        return self._last[0] - before[0], self._last[1] - before[1]
+
+    @staticmethod
+    def _now() -> tuple[float, float]:
+        return time.process_time(), time.monotonic()
 
 
 class _MasterGoneError(BaseException):

@@ -27,6 +27,6 @@ CHECK = OwnCheck(
     looks_at=("AWS::EC2::SecurityGroup",),
     faults=faults,
     why="AWS lets everything out of a group without an egress rule of its own, whatever stands beside it.",
-    mend="Put a rule into the group itself, by add_property_override('SecurityGroupEgress', [...]) on the CfnSecurityGroup.",
+    mend="Put a rule into the group itself: add_property_override('SecurityGroupEgress', [...]) on its resource.",
     link="https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-ec2-securitygroup.html",
 )
