@@ -303,6 +303,7 @@ def make_context(this: Run, connection: Connection, assembly: staging.Assembly) 
         narrate=this.narrator.say,
         progress=this.narrator.figures,
         environment=this.environment,
+        variables=connection.variables,
         baseline=this.request.baseline or baseline.latest(this.request.repository / RUNS, this.environment),
     )
 
