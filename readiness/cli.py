@@ -218,7 +218,12 @@ def _add_standing(commands: Any) -> None:
         help="do one drill on a clone that is up",
         description="Drill the alarms, the rollback or the loss of a task on a clone that `readiness up` made.",
     )
-    drill.add_argument("name", choices=("alarms", "rollback", "task-loss"), metavar="alarms|rollback|task-loss")
+    drill.add_argument(
+        "name",
+        choices=("alarms", "rollback", "task-loss"),
+        metavar="alarms|rollback|task-loss",
+        help="what is drilled: the gate of that name",
+    )
     drill.add_argument("run_id", nargs="?", metavar="RUN_ID", help="default: the only clone that is up")
     drill.set_defaults(act=_drill)
     down = commands.add_parser(

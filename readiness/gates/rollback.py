@@ -163,14 +163,19 @@ def rehearse(ctx: Context, settings: Settings, way: Way, bad: BadRelease) -> Reh
     definition = drill.register_bad_release(ecs, before.task_definition, bad, ctx.ledger, ctx.clone.run_id)
     try:
         act = _by_itself if way == "automatic" else _by_runbook
-        seen = act(ctx, settings, definition, alarms, configuration, timeline)
-        after = drill_release.await_state(ecs, ctx.clone, drill_release.runs_only(before), settings.restored)
-        restored_at = timeline.mark("previous revision runs alone", None) if _is_back(before, after) else drill.now()
-        _hold(ctx, "steady state after", max(settings.steady, ctx.plan.drills.rollback.recovered_for))
-        ended_at = drill.now()
-        stopped = drill_release.stopped_tasks(ecs, ctx.clone, definition)
+        try:
+            seen = act(ctx, settings, definition, alarms, configuration, timeline)
+            after = drill_release.await_state(ecs, ctx.clone, drill_release.runs_only(before), settings.restored)
+            back = drill_release.runs_only(before)(after)
+            restored_at = timeline.mark("previous revision runs alone") if back else drill.now()
+            _hold(ctx, "steady state after", max(settings.steady, ctx.plan.drills.rollback.recovered_for))
+            ended_at = drill.now()
+            stopped = drill_release.stopped_tasks(ecs, ctx.clone, definition)
+        except BaseException:  # whoever interrupts is not kept waiting, but the way back is ordered
+            _put_back(ctx, before, configuration, way, wait=False)
+            raise
+        put_back = _put_back(ctx, before, configuration, way, wait=True)
     finally:
-        put_back = _put_back(ctx, before, configuration, way)
         drill.deregister(ecs, definition)
     return Rehearsal(
         way=way,
@@ -187,10 +192,6 @@ def rehearse(ctx: Context, settings: Settings, way: Way, bad: BadRelease) -> Reh
         put_back=put_back,
         **seen,
     )
-
-
-def _is_back(before: ServiceState, after: ServiceState) -> bool:
-    return drill_release.runs_only(before)(after)
 
 
 def _limits(ctx: Context, way: Way) -> Limits:
@@ -325,18 +326,20 @@ def inputs_of(outputs: Mapping[str, str]) -> dict[str, str]:
     return {re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key).upper(): value for key, value in outputs.items()}
 
 
-def _put_back(ctx: Context, before: ServiceState, configuration: Mapping[str, Any], way: Way) -> bool:
+def _put_back(ctx: Context, before: ServiceState, configuration: Mapping[str, Any], way: Way, *, wait: bool) -> bool:
     """Leave the service as it was found, whatever the drill did to it; return whether its revision had to be put back.
 
     A clone that a failed drill left broken would have the gates after it judge the drill.
     """
     ecs = ctx.clients("ecs")
-    now = drill.service_state(ecs, ctx.clone)
-    if now.task_definition == before.task_definition:
+    if drill.service_state(ecs, ctx.clone).task_definition == before.task_definition:
         if way == "runbook":
             drill_release.configure(ecs, ctx.clone, configuration)
         return False
     ctx.narrate("The previous revision was not brought back: the harness does it now")
+    if not wait:
+        drill_release.order(ecs, ctx.clone, before.task_definition, configuration)
+        return True
     ordered_at = drill.now()
     drill_release.order(ecs, ctx.clone, before.task_definition, drill_release.unguarded(configuration))
     drill_release.watch(ecs, ctx.clone, ordered_at, ctx.plan.drills.rollback.deadline, lambda _: None)
