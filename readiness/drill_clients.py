@@ -107,6 +107,16 @@ def between(seen: ClientsSeen, start: datetime, end: datetime) -> Window:
     return _window([each for each in seen.seconds if first <= each.second < last])
 
 
+def within(seen: ClientsSeen, start: datetime, end: datetime) -> Window:
+    """Return what the requests came to that were due in the seconds that lie wholly inside of an interval.
+
+    For steady states: the second in which a fault is put in may hold its first failures.
+    """
+    first = ceil((start - seen.started_at).total_seconds())
+    last = floor((end - seen.started_at).total_seconds())
+    return _window([each for each in seen.seconds if first <= each.second < last])
+
+
 def _window(seconds: list[SecondSeen]) -> Window:
     slow: dict[str, int] = {}
     for each in seconds:
@@ -140,14 +150,3 @@ def recovered_at(seen: ClientsSeen, since: datetime, lasting: timedelta) -> date
         if all(each.requests for each in held) and not missed(_window(held), seen.watched):
             return seen.started_at + timedelta(seconds=begin)
     return None
-
-
-def by_second(seen: ClientsSeen, start: datetime, end: datetime) -> dict[str, tuple[int, int]]:
-    """Return second since *start* -> failed and slow requests, for seconds that have any."""
-    first = floor((start - seen.started_at).total_seconds())
-    last = ceil((end - seen.started_at).total_seconds())
-    return {
-        str(each.second - first): (each.failed, max(each.slow.values(), default=0))
-        for each in seen.seconds
-        if first <= each.second < last and (each.failed or any(each.slow.values()))
-    }

@@ -387,7 +387,7 @@ def judge(seen: Observation, settings: Settings) -> Judgement:
 
 
 def _steady(seen: Observation, each: Rehearsal) -> Window:
-    return drill_clients.between(seen.clients, each.begun_at, each.injected_at)
+    return drill_clients.within(seen.clients, each.begun_at, each.injected_at)
 
 
 def _disturbed(seen: Observation, each: Rehearsal) -> Window:
@@ -397,7 +397,7 @@ def _disturbed(seen: Observation, each: Rehearsal) -> Window:
 
 def _again(seen: Observation, each: Rehearsal) -> Window:
     """Return what the clients saw at the end, when all should be well."""
-    return drill_clients.between(seen.clients, each.ended_at - seen.recovered_for, each.ended_at)
+    return drill_clients.within(seen.clients, each.ended_at - seen.recovered_for, each.ended_at)
 
 
 def _recovered_at(seen: Observation, each: Rehearsal) -> datetime | None:

@@ -205,7 +205,7 @@ def _was_lost(seen: Observation) -> bool:
 
 
 def _steady(seen: Observation) -> Window:
-    return drill_clients.between(seen.clients, seen.begun_at, seen.injected_at)
+    return drill_clients.within(seen.clients, seen.begun_at, seen.injected_at)
 
 
 def _during(seen: Observation) -> Window:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from readiness.drill_clients import ClientsSeen, SecondSeen, Watched, between, missed, recovered_at, watched_objectives
+from readiness.drill_clients import (
+    ClientsSeen,
+    SecondSeen,
+    Watched,
+    between,
+    missed,
+    recovered_at,
+    watched_objectives,
+    within,
+)
 from readiness.drill_timeline import Timeline
 from tests.unit.samples import T0, a_plan
 
@@ -37,6 +46,14 @@ def test_a_window_counts_every_second_that_it_touches():
     window = between(seen(1, 2, 4, 8), at(1.2), at(2.1))
 
     assert (window.requests, window.failed) == (200, 6)
+
+
+def test_a_steady_state_is_of_whole_seconds_alone():
+    """The second in which a fault is put in may hold its first failures."""
+    window = within(seen(1, 2, 4, 8), at(0.5), at(3.1))
+
+    assert (window.requests, window.failed) == (200, 6)
+    assert within(seen(1, 2), at(0.2), at(0.9)).requests == 0
 
 
 def test_recovery_begins_where_the_objectives_are_met_for_so_long():

@@ -267,6 +267,13 @@ def test_a_release_that_cannot_start_takes_effect_by_failed_tasks(kind):
     assert outcome(replace(automatic(kind=kind), clients=calm)) is Outcome.INCONCLUSIVE
 
 
+def test_failures_of_the_second_in_which_the_order_was_given_are_the_bad_releases():
+    early = replace(AUTOMATIC, injected_at=at(10.1))
+    seen = replace(SEEN, rehearsals=(early, RUNBOOK), clients=clients(FAILED | {10: 25}))
+
+    assert outcome(seen) is Outcome.PASSED, judge(seen, Settings())
+
+
 def test_no_steady_state_to_begin_with_is_a_gap():
     assert outcome(replace(SEEN, clients=clients(FAILED | dict.fromkeys(range(2, 10), 20)))) is Outcome.INCONCLUSIVE
 
