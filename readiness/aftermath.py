@@ -99,15 +99,24 @@ def teardown_aws(run_id: str, begun: Entry, ledger: Ledger, narrate: Callable[[s
             hint="Use the credentials of that account.",
         )
     narrate(f"Tearing down {run_id} in account {connection.account}")
-    failed = [*_failures(steps(connection.client, run_id, made, ledger))]
+    return remove(connection.client, run_id, made, ledger)
+
+
+def remove(clients: Callable[[str], Any], run_id: str, made: tuple[Entry, ...], ledger: Ledger) -> list[str]:
+    """Take away what a run made, whatever fails on the way, and prove that it is gone; return what was proven.
+
+    Raises:
+        TeardownError: something of it may still exist.
+        CloudError: something went wrong, though nothing was found to be left.
+    """
+    failed = [*_failures(steps(clients, run_id, made, ledger))]
     try:
-        proven = prove(run_id, connection.client, ledger)
+        proven = prove(run_id, clients, ledger)
     except TeardownError as error:
         raise TeardownError(error.leftovers, hint="\n  ".join([*failed, error.hint])) from error
     if failed:
-        raise CloudError(
-            "\n  ".join(failed), hint=f"Nothing was found to be left. To be sure: readiness teardown {run_id}"
-        )
+        told = "\n  ".join(failed)
+        raise CloudError(told, hint=f"Nothing was found to be left. To be sure: readiness teardown {run_id}")
     return proven
 
 

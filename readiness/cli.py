@@ -94,6 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_scan(commands)
     _add_waive(commands)
     _add_readers(commands)
+    _add_standing(commands)
     _add_teardown(commands)
     _add_aws(commands)
     return parser
@@ -243,6 +244,36 @@ def _add_teardown(commands: Any) -> None:
     )
     parser.add_argument("run_id", metavar="RUN_ID", help="the run, as its folder under .readiness/runs is called")
     parser.set_defaults(act=_teardown)
+
+
+def _add_standing(commands: Any) -> None:
+    parser = commands.add_parser(
+        "up",
+        help="deploy a clone and leave it up, for rehearsals by hand",
+        description="Deploy a clone. On AWS this returns and the clone expires by itself; an embedded AWS lives as "
+        "long as this command: until `readiness down`, Ctrl-C or the expiry.",
+    )
+    _add_plan_options(parser)
+    parser.add_argument("--target", choices=("embedded", "aws"), default="embedded", help="default: %(default)s")
+    parser.set_defaults(act=_up)
+    drill = commands.add_parser(
+        "drill",
+        help="do one drill on a clone that is up",
+        description="Drill the alarms, the rollback or the loss of a task on a clone that `readiness up` made.",
+    )
+    drill.add_argument(
+        "name",
+        choices=("alarms", "rollback", "task-loss"),
+        metavar="alarms|rollback|task-loss",
+        help="what is drilled: the gate of that name",
+    )
+    drill.add_argument("run_id", nargs="?", metavar="RUN_ID", help="default: the only clone that is up")
+    drill.set_defaults(act=_drill)
+    down = commands.add_parser(
+        "down", help="take a clone down", description="Destroy a clone that `readiness up` made, and prove it."
+    )
+    down.add_argument("run_id", nargs="?", metavar="RUN_ID", help="default: the only clone that is up")
+    down.set_defaults(act=_down)
 
 
 def _add_aws(commands: Any) -> None:
@@ -462,6 +493,34 @@ def _teardown(arguments: argparse.Namespace) -> int:
 
     narrator = Narrator()
     for line in teardown(Path.cwd(), arguments.run_id, narrator.say):
+        print(line)
+    return ExitCode.GO
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    from readiness.run import Request
+    from readiness.standing import up
+
+    request = Request(
+        repository=Path.cwd(), plan_file=arguments.plan, waivers_file=Path("waivers.toml"), target=arguments.target
+    )
+    print(up(request, Narrator()))
+    return ExitCode.GO
+
+
+def _drill(arguments: argparse.Namespace) -> int:
+    from readiness.standing import drill
+
+    result, folder = drill(Path.cwd(), arguments.name, arguments.run_id, Narrator())
+    print(f"{result.gate}: {result.outcome}")
+    print(f"evidence: {folder}")
+    return {"passed": ExitCode.GO, "failed": ExitCode.NO_GO}.get(result.outcome, ExitCode.NO_RELIABLE_VERDICT)
+
+
+def _down(arguments: argparse.Namespace) -> int:
+    from readiness.standing import down
+
+    for line in down(Path.cwd(), arguments.run_id):
         print(line)
     return ExitCode.GO
 

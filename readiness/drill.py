@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from readiness.errors import CloudError
 from readiness.ledger import Ledger
 from readiness.load_result import LoadResult
 from readiness.loadgen import rows
-from readiness.model import Clone, Instant, record
+from readiness.model import BadRelease, Clone, Instant, record
 
 Clients = Callable[[str], Any]
 POLL_S = 0.5
@@ -241,9 +241,7 @@ _NOT_FOR_REGISTERING = frozenset(
 )
 
 
-def register_bad_release(
-    ecs: Any, good: str, environment: Mapping[str, str], image: str | None, ledger: Ledger, run_id: str
-) -> str:
+def register_bad_release(ecs: Any, good: str, bad: BadRelease, ledger: Ledger, run_id: str) -> str:
     """Register a copy of a task definition, spoilt in the plan's way, in a family of its own; return its ARN."""
     with translated("Reading the task definition of the service"):
         definition = ecs.describe_task_definition(taskDefinition=good)["taskDefinition"]
@@ -256,10 +254,12 @@ def register_bad_release(
             hint="Was the clone made by this version of app.py?",
         )
     for container in ours:
-        kept = [each for each in container.get("environment", []) if each["name"] not in environment]
-        changed = [{"name": name, "value": value} for name, value in environment.items()]
+        kept = [each for each in container.get("environment", []) if each["name"] not in bad.environment]
+        changed = [{"name": name, "value": value} for name, value in bad.environment.items()]
         container["environment"] = kept + changed
-        container["image"] = image or container["image"]
+        container["image"] = bad.image or container["image"]
+        if bad.command:
+            container["command"] = list(bad.command)
     ledger.about_to_create("task-definition", copy["family"])
     with translated("Registering the bad release"):
         answer = ecs.register_task_definition(**copy, tags=[{"key": contract.TAG_RUN_ID, "value": run_id}])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -31,6 +31,7 @@ class Context:
         progress: Shows live figures (name -> text), e.g. during load.
         environment: Where the clone stands.
         baseline: Bundle of the earlier run that relative objectives compare with; None = there is none.
+        variables: What a program must have in its environment to reach the same account.
     """
 
     plan: Plan
@@ -43,6 +44,7 @@ class Context:
     progress: Callable[[dict[str, str]], None] = field(default=lambda _: None)
     environment: Environment = Environment.EMULATED
     baseline: Path | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
     deployed: Clone | None = None
 
     @property

@@ -610,16 +610,71 @@ class AlarmDrills:
 
 
 @record
+class BadRelease:
+    """A release that is bad in a known way: the service's own task definition, spoilt.
+
+    Attributes:
+        kind: How it is bad, which decides by what its effect shows: ``errors`` and ``slow`` by the clients' requests,
+            the others by tasks that fail.
+        environment: Variables that make the service misbehave.
+        image: Another image; for ``unpullable``, one that nobody has.
+        command: Another command for the container.
+    """
+
+    kind: Literal["errors", "slow", "crash", "never-healthy", "unpullable"]
+    environment: dict[str, str] = field(default_factory=dict)
+    image: str | None = None
+    command: tuple[str, ...] = ()
+
+    @property
+    def starts(self) -> bool:
+        """Whether it comes up, so that all traffic can be on it."""
+        return self.kind in ("errors", "slow")
+
+
+@record
+class RunbookRehearsal:
+    """The bad release is fully out, nothing takes it back by itself, and the harness follows the runbook."""
+
+    id: str = "rollback"
+    max_detect: Duration = timedelta(minutes=5)
+    """From the order to the first alarm."""
+    max_recover: Duration = timedelta(minutes=20)
+    """From the order until the objectives are met again."""
+    max_failed_ratio: Ratio = 1.0
+    max_failed_requests: Annotated[int, Field(ge=0)] | None = None
+
+
+@record
 class RollbackDrill:
-    """A release that is bad in a known way, deployed as canary under load."""
+    """Releases that are bad in a known way, deployed as canary under load; and the runbook that takes one back."""
 
     rate_per_s: Annotated[float, Field(gt=0)] = 50
-    bad_environment: dict[str, str] = field(default_factory=dict)
-    bad_image: str | None = None
+    bad: Annotated[tuple[BadRelease, ...], Field(min_length=1)]
     max_detect: Duration = timedelta(minutes=5)
     max_recover: Duration = timedelta(minutes=10)
     max_failed_ratio: Ratio = 0.25
+    max_failed_requests: Annotated[int, Field(ge=0)] | None = None
+    recovered_for: Duration = timedelta(seconds=5)
+    """How long the objectives have to be met until the service counts as recovered."""
     deadline: Duration = timedelta(minutes=30)
+    runbook: RunbookRehearsal = field(default_factory=RunbookRehearsal)
+
+
+@record
+class TaskLossDrill:
+    """Tasks of the service are stopped under load.
+
+    Attributes:
+        lose: One task, or all tasks of one availability zone.
+        max_recover: From the order to as many healthy tasks as before.
+        max_failed_requests: So many may fail although the objectives were missed; 0 = the objectives have to be kept.
+    """
+
+    rate_per_s: Annotated[float, Field(gt=0)] = 50
+    lose: Literal["task", "zone"] = "task"
+    max_recover: Duration = timedelta(minutes=5)
+    max_failed_requests: Annotated[int, Field(ge=0)] = 0
 
 
 @record
@@ -628,6 +683,7 @@ class Drills:
 
     alarms: AlarmDrills
     rollback: RollbackDrill
+    task_loss: TaskLossDrill = field(default_factory=TaskLossDrill)
 
 
 @record

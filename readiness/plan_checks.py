@@ -248,13 +248,22 @@ def _check_drills(plan: Plan, file: str) -> None:
     for index, drill in enumerate(plan.drills.alarms.each):
         if drill.objective not in alarmed:
             raise PlanError(file, f"drills.alarms.each[{index}].objective", f"{drill.objective!r} has no alarm")
-    if not plan.drills.rollback.bad_environment and plan.drills.rollback.bad_image is None:
+    for index, bad in enumerate(plan.drills.rollback.bad):
+        if not bad.environment and bad.image is None and not bad.command:
+            raise PlanError(
+                file,
+                f"drills.rollback.bad[{index}]",
+                "is no bad release: nothing of it differs",
+                hint="Give environment (variables that make the service misbehave), image or command.",
+            )
+    if not any(bad.starts for bad in plan.drills.rollback.bad):
         raise PlanError(
             file,
-            "drills.rollback",
-            "names no bad release",
-            hint="Give bad_environment (variables that make the service misbehave) or bad_image.",
+            "drills.rollback.bad",
+            "has no release of kind 'errors' or 'slow': no other can be fully out, for the runbook to take it back",
         )
+    if plan.drills.rollback.recovered_for < timedelta(seconds=1):
+        raise PlanError(file, "drills.rollback.recovered_for", "is below 1 s: what clients see is told by the second")
     if not plan.budget.wall_clock:
         raise PlanError(file, "budget.wall_clock", "is 0 s: no run could end in it")
     if plan.budget.clone_lifetime < plan.budget.wall_clock:

@@ -308,6 +308,7 @@ def make_context(this: Run, connection: Connection, assembly: staging.Assembly) 
         progress=this.narrator.figures,
         environment=this.environment,
         baseline=this.baseline,
+        variables=connection.variables,
     )
 
 

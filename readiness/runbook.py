@@ -13,7 +13,7 @@ from typing import Any, Final
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from readiness import shell
+from readiness import runbook_steps, shell
 from readiness.errors import ReadinessError, ToolError
 from readiness.model import record
 
@@ -260,6 +260,10 @@ def _blocks(body: str, first_line: int, about: FrontMatter) -> Iterator[Block]:
     for match in _BLOCK.finditer(body):
         language, *words = match["info"].split() or [""]
         if language != "bash":
+            continue
+        if step := runbook_steps.STEP_ID.search(match["info"]):
+            line = first_line + body[: match.start()].count("\n")
+            yield Block(name=step[1], line=line, code=match["code"], fault="; ".join(_syntax_faults(match["code"])))
             continue
         attributes = dict(word.partition("=")[::2] for word in words)
         inputs, outputs = (_names(attributes.get(key, "")) for key in ("inputs", "outputs"))

@@ -55,6 +55,7 @@ class TaskRequest:
         platform_version: As asked for.
         capacity_provider: The one that was chosen, or empty.
         subnets: Where it is placed; the first is named in the attachment.
+        availability_zone: That subnet's.
         tags: Its tags.
         enable_execute_command: Only recorded.
     """
@@ -68,6 +69,7 @@ class TaskRequest:
     platform_version: str = "1.4.0"
     capacity_provider: str = ""
     subnets: Sequence[str] = ()
+    availability_zone: str = ""
     tags: Sequence[Mapping[str, str]] = ()
     enable_execute_command: bool = False
 
@@ -311,7 +313,7 @@ class Task:
                 "memory": str(request.overrides.get("memory") or definition.get("memory", "")),
                 "overrides": dict(request.overrides) or {"containerOverrides": []},
                 "healthStatus": "UNKNOWN",
-                "availabilityZone": "",
+                "availabilityZone": self.request.availability_zone,
                 "enableExecuteCommand": request.enable_execute_command,
                 "version": self._version,
                 "attachments": [self._network_attachment()],

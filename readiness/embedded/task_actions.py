@@ -9,12 +9,13 @@ https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from readiness.embedded.container import check_definition, check_overrides
-from readiness.embedded.moto_adapter import AwsError, call_moto
+from readiness.embedded.moto_adapter import AwsError, backend, call_moto
 from readiness.embedded.processes import Spawner
 from readiness.embedded.service_settings import check_launch, invalid, refused
 from readiness.embedded.settings import EmbeddedSettings
@@ -75,6 +76,17 @@ def definition_of(name: str) -> dict[str, Any]:
     return definition
 
 
+def _zone_of(subnets: Sequence[str]) -> str:
+    """Return the availability zone of the subnet that a task is placed in; none is known of a subnet that is not there.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html
+    """
+    if not subnets:
+        return ""
+    found = next((zone[subnets[0]] for zone in backend("ec2").subnets.values() if subnets[0] in zone), None)
+    return str(found.availability_zone) if found is not None else ""
+
+
 class Tasks:
     """All tasks of the embedded AWS, running and lately stopped.
 
@@ -107,7 +119,8 @@ class Tasks:
 
     def run(self, request: TaskRequest) -> Task:
         """Make a task and start it."""
-        task = Task(request, self._settings, self._spawner, self._clients, self._changed)
+        placed = replace(request, availability_zone=_zone_of(request.subnets))
+        task = Task(placed, self._settings, self._spawner, self._clients, self._changed)
         with self._lock:
             self._tasks[task.id] = task
         task.start()

@@ -82,7 +82,7 @@ secrets = { TOKEN = "TOKEN" }
 each = [{ objective = "latency", method = "fault-slow" }]
 
 [drills.rollback]
-bad_environment = { BROKEN = "yes" }
+bad = [{ kind = "errors", environment = { BROKEN = "yes" } }]
 
 [gates]
 required = ["numbers", "words"]

@@ -11,9 +11,10 @@ from readiness import contract, drill
 from readiness.contract import Output
 from readiness.errors import CloudError
 from readiness.ledger import Ledger
-from readiness.model import Clone
+from readiness.model import BadRelease, Clone
 from tests.unit.samples import T0, FakeClient, FakeClock, client_error
 
+BROKEN = BadRelease(kind="errors", environment={"BROKEN": "yes"})
 PRIMARY, ALTERNATE, FAULT = "arn:primary", "arn:alternate", "arn:fault"
 CLONE = Clone(
     run_id="20260301-120000-abcd",
@@ -320,7 +321,7 @@ def registry(definition=None):
 def test_a_bad_release_is_the_good_one_spoilt_in_the_plans_way_alone(ledger):
     ecs = registry()
 
-    arn = drill.register_bad_release(ecs, "arn:good:1", {"BROKEN": "yes"}, None, ledger, CLONE.run_id)
+    arn = drill.register_bad_release(ecs, "arn:good:1", BROKEN, ledger, CLONE.run_id)
 
     (asked,) = ecs.called("register_task_definition")
     assert arn == "arn:bad:1"
@@ -340,7 +341,9 @@ def test_a_bad_release_is_the_good_one_spoilt_in_the_plans_way_alone(ledger):
 def test_a_bad_release_may_be_another_image(ledger):
     ecs = registry()
 
-    drill.register_bad_release(ecs, "arn:good:1", {}, "shop:broken", ledger, CLONE.run_id)
+    drill.register_bad_release(
+        ecs, "arn:good:1", BadRelease(kind="unpullable", image="shop:broken"), ledger, CLONE.run_id
+    )
 
     images = [each["image"] for each in ecs.called("register_task_definition")[0]["containerDefinitions"]]
     assert images == ["shop:broken", "sidecar:1"]
@@ -351,7 +354,7 @@ def test_a_bad_release_is_announced_before_it_is_registered(ledger):
     ecs.answers["register_task_definition"] = client_error("ThrottlingException")
 
     with pytest.raises(CloudError):
-        drill.register_bad_release(ecs, "arn:good:1", {"BROKEN": "yes"}, None, ledger, CLONE.run_id)
+        drill.register_bad_release(ecs, "arn:good:1", BROKEN, ledger, CLONE.run_id)
 
     assert [(entry.kind, entry.name) for entry in ledger.created()] == [("task-definition", "shop-bad-release")]
 
@@ -362,7 +365,7 @@ def test_a_task_definition_without_our_container_cannot_be_spoilt(ledger):
     ecs = registry(definition)
 
     with pytest.raises(CloudError, match="has no container 'service'"):
-        drill.register_bad_release(ecs, "arn:good:1", {"BROKEN": "yes"}, None, ledger, CLONE.run_id)
+        drill.register_bad_release(ecs, "arn:good:1", BROKEN, ledger, CLONE.run_id)
     assert not ecs.called("register_task_definition")
 
 

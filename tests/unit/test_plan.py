@@ -173,7 +173,8 @@ def test_a_missing_key_is_named(tmp_path, path):
         ("drills.alarms.each.0.objective", "throughput", "drills.alarms.each[0].objective", "has no alarm"),
         ("drills.alarms.each.0.objective", "nothing", "drills.alarms.each[0].objective", "has no alarm"),
         ("drills.alarms.each.0.method", "pray", "drills.alarms.each[0].method", "fault-errors"),
-        ("drills.rollback.bad_environment", {}, "drills.rollback", "names no bad release"),
+        ("drills.rollback.bad", [{"kind": "errors"}], "drills.rollback.bad[0]", "is no bad release"),
+        ("drills.rollback.bad", [{"kind": "crash", "image": "x"}], "drills.rollback.bad", "no release of kind"),
         ("owners", {}, "owners", "names nobody"),
         ("gates.required", [], "gates.required", "at least 1 item"),
         ("gates.required", "load", "gates.required", "tuple"),
@@ -239,7 +240,7 @@ def test_all_mistakes_are_named_at_once(tmp_path):
     ("path", "value"),
     [
         ("service.secrets.OTHER", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:other"),
-        ("drills.rollback", {"bad_image": "shop:broken"}),
+        ("drills.rollback", {"bad": [{"kind": "errors", "image": "shop:broken"}]}),
         ("blocking_severities", ["CRITICAL", "HIGH", "MEDIUM"]),
         ("objectives.2.scenario", "home"),
         ("objectives.2.for", "10s"),

@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from readiness import drill_clients
 from readiness.gates import alarms as alarm_gate
 from readiness.gates import rollback as rollback_gate
 from readiness.load_result import LoadResult
@@ -18,7 +19,7 @@ from readiness.report.html import blocks, pictures
 from readiness.report.html.blocks import Facts, Fold, Heading, Items, Picture, Section, Table, Text, Unobserved
 from readiness.report.html.content import Content, Unseen
 from readiness.report.html.pictures import Timeline
-from readiness.report.plots import Lane, Mark, Plot, Series
+from readiness.report.plots import Lane, Mark
 
 _METHODS = {
     "fault-errors": "fault target answers 5xx",
@@ -54,39 +55,42 @@ def _rollback(content: Content) -> Iterator[Any]:
     result = content.result(rollback_gate.GATE.id)
     if result is not None:
         yield Text(words=blocks.of_outcome(result.outcome))
-    instants = _instants(seen)
-    yield _release_facts(seen)
-    if seen.release is None:
-        yield Unobserved(why="ECS listed no deployment of the bad release, so there is no story to tell of it.")
-    yield from _rollback_pictures(content, seen, instants)
+    if not seen.rehearsals:
+        yield Unobserved(why="No way back was rehearsed.")
+        return
+    yield from _rollback_pictures(content, seen)
     yield Table(
         caption="What the clients saw",
-        head=("when", "requests", "failed", "share that failed"),
-        rows=[
-            _window_row(name, window)
-            for name, window in (
-                ("steady state before", seen.steady),
-                ("from the order to the end of the release", seen.during),
-                ("steady state after", seen.again),
-            )
-        ],
-        numeric=frozenset({1, 2, 3}),
+        head=("rehearsal", "when", "requests", "failed", "share that failed"),
+        rows=[row for each in seen.rehearsals for row in _window_rows(seen, each)],
+        numeric=frozenset({2, 3, 4}),
     )
+    for each in seen.rehearsals:
+        yield Heading(title=each.name[:1].upper() + each.name[1:], id=f"rollback-{each.way}-{each.kind}")
+        yield _release_facts(each)
+        yield from _steps(each)
 
 
 def _instants(seen: rollback_gate.Observation) -> list[tuple[float, str]]:
-    """Return seconds since the bad release was ordered, and what happened then, in order."""
-    release = seen.release
-    told: list[tuple[datetime | None, str]] = [
-        (seen.injected_at, "inject: the bad release is ordered"),
-        (release.rollback_started_at if release else None, "detect: ECS begins to roll back"),
-        (release.finished_at if release else None, "rolled back: ECS has ended the release"),
-        (seen.last_failure_at, "recover: end of the last second with a failed request"),
-    ]
-    return sorted(((at - seen.injected_at).total_seconds(), words) for at, words in told if at is not None)
+    """Return seconds since the first bad release was ordered, and what happened then, in order."""
+    origin = seen.rehearsals[0].injected_at
+    told: list[tuple[datetime | None, str]] = []
+    for each in seen.rehearsals:
+        recovered = drill_clients.recovered_at(
+            seen.clients, each.rolled_back_at or each.restored_at, seen.recovered_for
+        )
+        told += [
+            (each.injected_at, f"inject: the bad release is ordered ({each.name})"),
+            (each.effective_at, "effective: it is fully out"),
+            (each.detected_at, "detect: the first alarm, or the circuit breaker"),
+            (each.decided_at, "decide: the way back begins"),
+            (each.rolled_back_at, "rolled back"),
+            (recovered, "recover: the objectives are met again"),
+        ]
+    return sorted(((at - origin).total_seconds(), words) for at, words in told if at is not None)
 
 
-def _release_facts(seen: rollback_gate.Observation) -> Facts:
+def _release_facts(seen: rollback_gate.Rehearsal) -> Facts:
     release = seen.release
     return Facts(
         long=True,
@@ -98,30 +102,60 @@ def _release_facts(seen: rollback_gate.Observation) -> Facts:
             ("After", blocks.code(seen.after.task_definition)),
             ("Running tasks after", f"{len(seen.after.tasks)} of {seen.after.desired} wanted"),
             ("Ordered", f"{seen.injected_at:%Y-%m-%d %H:%M:%S} UTC"),
+            ("Put back by the harness", "yes: nothing else did" if seen.put_back else "no"),
         ],
     )
 
 
-def _window_row(name: str, window: rollback_gate.Window) -> Sequence[str | Markup]:
+def _steps(seen: rollback_gate.Rehearsal) -> Iterator[Any]:
+    """Yield what became of the runbook's steps, if it was followed."""
+    if seen.way != "runbook":
+        return
+    if seen.runbook_fault:
+        yield Unobserved(why=f"The runbook could not be followed: {seen.runbook_fault}")
+    if seen.steps:
+        yield Table(
+            caption=f"Steps of {seen.runbook}",
+            head=("step", "outcome", "exit code", "took"),
+            rows=[
+                (
+                    blocks.code(each.id),
+                    blocks.badge("bad", each.fault) if each.fault else blocks.badge("good", "done"),
+                    "none" if each.exit_code is None else str(each.exit_code),
+                    f"{(each.ended_at - each.started_at).total_seconds():.1f} s",
+                )
+                for each in seen.steps
+            ],
+            numeric=frozenset({2, 3}),
+        )
+
+
+def _window_rows(seen: rollback_gate.Observation, each: rollback_gate.Rehearsal) -> Iterator[Sequence[str | Markup]]:
+    clients = seen.clients
+    yield each.name, *_window("before", drill_clients.within(clients, each.begun_at, each.injected_at))
+    yield each.name, *_window("from the order on", drill_clients.between(clients, each.injected_at, each.restored_at))
+    yield each.name, *_window("after", drill_clients.within(clients, each.restored_at, each.ended_at))
+
+
+def _window(name: str, window: drill_clients.Window) -> Sequence[str | Markup]:
     if not window.requests:
         return name, "0", "0", "nothing to tell: no requests"
     ratio = window.failed / window.requests
     return name, f"{window.requests:,}", f"{window.failed:,}", blocks.data(ratio, f"{ratio:.2%}")
 
 
-def _rollback_pictures(
-    content: Content, seen: rollback_gate.Observation, instants: Sequence[tuple[float, str]]
-) -> Iterator[Any]:
-    """Yield rate, errors and p95 over time where the bundle holds the drill's seconds; else what was kept of them."""
-    marks = [Mark(at=at, number=str(number)) for number, (at, _) in enumerate(instants, 1)]
-    legend = [f"{at:+.1f} s: {words}" for at, words in instants]
-    x_label = "seconds since the bad release was ordered"
+def _rollback_pictures(content: Content, seen: rollback_gate.Observation) -> Iterator[Any]:
+    """Yield rate, errors and p95 over time where the bundle holds the drill's seconds."""
+    instants = _instants(seen)
     drive = _drive(content, seen.artifact)
     if isinstance(drive, Unseen):
-        yield from _failed_by_second(seen, instants, marks, legend)
-        yield Unobserved(why=f"Request rate and latency by second. {drive.why}")
+        yield Unobserved(why=f"Request rate, errors and latency by second. {drive.why}")
         return
-    yield from _drive_pictures("rollback", "Rollback", drive, seen.injected_at, x_label, marks, legend)
+    marks = [Mark(at=at, number=str(number)) for number, (at, _) in enumerate(instants, 1)]
+    legend = [f"{at:+.1f} s: {words}" for at, words in instants]
+    x_label = "seconds since the first bad release was ordered"
+    origin = seen.rehearsals[0].injected_at
+    yield from _drive_pictures("rollback", "Rollback", drive, origin, x_label, marks, legend)
 
 
 def _drive(content: Content, path: str) -> LoadResult | Unseen:
@@ -161,50 +195,6 @@ def _drive_pictures(
     yield pictures.throughput(timeline) or Unobserved(why="No request was due.")
     yield pictures.errors(timeline) or Text(words="No request of this drill failed.")
     yield pictures.latency(timeline, (95,)) or Unobserved(why="No request was answered, so there is no latency.")
-
-
-def _failed_by_second(
-    seen: rollback_gate.Observation,
-    instants: Sequence[tuple[float, str]],
-    marks: Sequence[Mark],
-    legend: Sequence[str],
-) -> Iterator[Any]:
-    if not seen.during.requests:
-        yield Unobserved(why="No request was made during the release.")
-        return
-    failed = {int(second): count for second, count in seen.failed_by_second.items()}
-    end = max([*failed, *(at for at, _ in instants), 0]) + 3
-    seconds = list(range(-2, int(end)))
-    values = [failed.get(second, 0) for second in seconds]
-    x = axes.time(-2, int(end))
-    at = [second + 0.5 for second in seconds]
-    told = f"{sum(values):,} requests failed after the bad release was ordered, at most {max(values)} in a second."
-    plot = Plot(
-        id="rollback-failed",
-        title="Failed requests during the release",
-        told=told,
-        x=x,
-        y=axes.linear([float(value) for value in values]),
-        x_label="seconds since the bad release was ordered",
-        y_label="failed requests a second",
-        at=at,
-        series=[Series(name="failed", look=4, values=[float(value) for value in values], bars=True)],
-        marks=marks,
-    )
-    yield Picture(
-        id=plot.id,
-        title=plot.title,
-        told=told,
-        svg=plots.svg(plot),
-        below=[Items(items=legend, numbered=True)],
-        data=Table(
-            caption="Failed requests by second: the numbers",
-            head=("second", "failed requests"),
-            rows=[(str(second), str(value)) for second, value in zip(seconds, values, strict=True)],
-            numeric=frozenset({0, 1}),
-        ),
-        at=at,
-    )
 
 
 # --- alarms ----------------------------------------------------------------------------------------------------------
