@@ -67,6 +67,8 @@ def _rollback(content: Content) -> Iterator[Any]:
     )
     for each in seen.rehearsals:
         yield Heading(title=each.name[:1].upper() + each.name[1:], id=f"rollback-{each.way}-{each.kind}")
+        if each.release is None and each.way == "automatic":
+            yield Unobserved(why="ECS listed no deployment of the bad release, so there is no story to tell of it.")
         yield _release_facts(each)
         yield from _steps(each)
 
@@ -147,12 +149,13 @@ def _window(name: str, window: drill_clients.Window) -> Sequence[str | Markup]:
 def _rollback_pictures(content: Content, seen: rollback_gate.Observation) -> Iterator[Any]:
     """Yield rate, errors and p95 over time where the bundle holds the drill's seconds."""
     instants = _instants(seen)
+    legend = [f"{at:+.1f} s: {words}" for at, words in instants]
     drive = _drive(content, seen.artifact)
     if isinstance(drive, Unseen):
+        yield Items(items=legend, numbered=True)
         yield Unobserved(why=f"Request rate, errors and latency by second. {drive.why}")
         return
     marks = [Mark(at=at, number=str(number)) for number, (at, _) in enumerate(instants, 1)]
-    legend = [f"{at:+.1f} s: {words}" for at, words in instants]
     x_label = "seconds since the first bad release was ordered"
     origin = seen.rehearsals[0].injected_at
     yield from _drive_pictures("rollback", "Rollback", drive, origin, x_label, marks, legend)

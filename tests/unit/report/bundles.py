@@ -10,6 +10,7 @@ from typing import Any
 
 from readiness import decide, evidence, gates, load_result, server_side
 from readiness.drill import Release, ServiceState
+from readiness.drill_clients import ClientsSeen, SecondSeen, Watched
 from readiness.gates import alarms, load, rollback, runbooks
 from readiness.load import LoadResult, Validity
 from readiness.loadgen import rows
@@ -34,6 +35,7 @@ from readiness.plan import load_plan
 from readiness.report.html import Content
 from readiness.run import result_of
 from readiness.runbook import SECTIONS, FrontMatter, Review, Runbook
+from readiness.runbook_steps import StepRun
 from readiness.server_side import ClientSide, ServerSide
 
 ROOT = Path(__file__).parents[3]
@@ -125,34 +127,93 @@ def load_seen(drive: LoadResult, artifact: str) -> load.Observation:
 GOOD = "arn:aws:ecs:eu-west-1:123456789012:task-definition/s:1"
 
 
-def rollback_seen(**changes: Any) -> rollback.Observation:
+RELEASE = Release(
+    status="ROLLBACK_SUCCESSFUL",
+    reason="",
+    started_at=T0 + timedelta(seconds=1),
+    rollback_reason="alarm",
+    rollback_started_at=T0 + timedelta(seconds=20),
+    finished_at=T0 + timedelta(seconds=30),
+    alarms=("errors",),
+    failed_tasks=0,
+)
+
+
+def step_run(step: str, fault: str = "") -> StepRun:
+    """Return a step of a runbook that took two seconds."""
+    begun = T0 + timedelta(seconds=59)
+    return StepRun(
+        id=step,
+        started_at=begun,
+        ended_at=begun + timedelta(seconds=2),
+        exit_code=1 if fault else 0,
+        stdout="",
+        stderr="",
+        fault=fault,
+    )
+
+
+def rollback_seen(*, artifact: str = "", **changes: Any) -> rollback.Observation:
+    """Return a bad release that is rolled back by itself, which *changes* change, and one by the runbook."""
     state = ServiceState(task_definition=GOOD, desired=2, tasks={"a": GOOD, "b": GOOD}, digests=("sha256:1",))
-    seen = rollback.Observation(
+    rehearsal = rollback.Rehearsal(
+        way="automatic",
+        kind="errors",
+        limits=rollback.Limits(
+            max_detect=timedelta(seconds=60),
+            max_recover=timedelta(seconds=60),
+            max_failed_ratio=0.25,
+            max_failed_requests=None,
+        ),
         before=state,
         after=state,
+        alarms_before={"errors": "OK"},
         bad_task_definition=GOOD + "-bad",
+        begun_at=T0 - timedelta(seconds=8),
         injected_at=T0,
-        release=Release(
-            status="ROLLBACK_SUCCESSFUL",
-            reason="",
-            started_at=T0 + timedelta(seconds=1),
-            rollback_reason="alarm",
-            rollback_started_at=T0 + timedelta(seconds=20),
-            finished_at=T0 + timedelta(seconds=30),
-            alarms=("errors",),
-            failed_tasks=0,
-        ),
-        last_failure_at=T0 + timedelta(seconds=25),
-        steady=rollback.Window(requests=400, failed=0),
-        during=rollback.Window(requests=1500, failed=100),
-        again=rollback.Window(requests=400, failed=0),
-        failed_by_second={"10": 60, "24": 40},
-        problems=(),
-        max_detect=timedelta(seconds=60),
-        max_recover=timedelta(seconds=60),
-        max_failed_ratio=0.25,
+        detected_at=T0 + timedelta(seconds=19),
+        decided_at=T0 + timedelta(seconds=20),
+        rolled_back_at=T0 + timedelta(seconds=30),
+        restored_at=T0 + timedelta(seconds=31),
+        ended_at=T0 + timedelta(seconds=41),
+        failed_tasks=0,
+        stopped=(),
+        release=RELEASE,
     )
-    return replace(seen, **changes)
+    automatic = replace(rehearsal, **changes)
+    followed = replace(
+        rehearsal,
+        way="runbook",
+        begun_at=T0 + timedelta(seconds=42),
+        injected_at=T0 + timedelta(seconds=50),
+        effective_at=T0 + timedelta(seconds=55),
+        detected_at=T0 + timedelta(seconds=57),
+        decided_at=T0 + timedelta(seconds=58),
+        rolled_back_at=T0 + timedelta(seconds=66),
+        restored_at=T0 + timedelta(seconds=67),
+        ended_at=T0 + timedelta(seconds=80),
+        release=replace(RELEASE, status="SUCCESSFUL", alarms=()),
+        runbook="runbooks/rollback.md",
+        steps=(step_run("find-previous"), step_run("restore")),
+        planned_steps=("find-previous", "restore"),
+    )
+    erring = {*range(18, 32), *range(60, 74)}
+    seconds = (
+        SecondSeen(second=each, requests=40, failed=7 if each in erring else 0, slow={}, p95_ms=30.0)
+        for each in range(90)
+    )
+    clients = ClientsSeen(
+        started_at=T0 - timedelta(seconds=8),
+        watched=(Watched(id="error-ratio", kind="errors", max_ratio=0.01),),
+        seconds=tuple(seconds),
+        problems=(),
+    )
+    return rollback.Observation(
+        rehearsals=(automatic, followed),
+        clients=clients,
+        recovered_for=timedelta(seconds=5),
+        artifact=artifact,
+    )
 
 
 def alarms_seen() -> alarms.Observation:
