@@ -178,6 +178,8 @@ class Finding:
         message: What is wrong.
         help: How to mend it.
         fingerprint: Stable across runs of the same fault on the same subject.
+        template: The file that says so; "" where none does.
+        line: On which line of it the subject begins; None = not known. No part of the fingerprint: lines move.
     """
 
     rule: str
@@ -188,6 +190,8 @@ class Finding:
     family: ControlFamily | None = None
     fingerprint: str = ""
     sources: tuple[str, ...] = ()
+    template: str = ""
+    line: Annotated[int, Field(ge=1)] | None = None
 
     @property
     def mark(self) -> str:

@@ -12,6 +12,7 @@ import json
 from collections.abc import Collection, Sequence
 from datetime import UTC
 from typing import Any
+from urllib.parse import quote
 
 import readiness
 from readiness.model import Disposed, Finding, Fixed, GateResult, Severity, Waiver
@@ -98,7 +99,7 @@ def _told(gate: str, finding: Finding, index: int, state: str | None, dispositio
         "ruleIndex": index,
         "level": _LEVELS[finding.severity],
         "message": {"text": finding.message},
-        "locations": [{"logicalLocations": [{"fullyQualifiedName": finding.subject, "kind": "resource"}]}],
+        "locations": [_location(finding)],
         "partialFingerprints": {"readiness/v1": finding.mark},
         "properties": {
             "gate": gate,
@@ -108,6 +109,17 @@ def _told(gate: str, finding: Finding, index: int, state: str | None, dispositio
             "sources": list(finding.sources or (finding.rule,)),
         },
     }
+
+
+def _location(finding: Finding) -> dict[str, Any]:
+    """Return what has the fault and, where a template says so, the file and line on which it begins."""
+    told: dict[str, Any] = {"logicalLocations": [{"fullyQualifiedName": finding.subject, "kind": "resource"}]}
+    if finding.template:
+        place: dict[str, Any] = {"artifactLocation": {"uri": quote(finding.template)}}
+        if finding.line is not None:
+            place["region"] = {"startLine": finding.line}
+        told["physicalLocation"] = place
+    return told
 
 
 def _suppression(waiver: Waiver) -> dict[str, Any]:

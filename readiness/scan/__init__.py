@@ -15,6 +15,7 @@ from typing import Final
 
 from readiness import shell
 from readiness.scan.child import Order, ask
+from readiness.scan.lines import lines_of
 from readiness.scan.observed import CDK, Scan, TemplateSeen
 from readiness.scan.template import NotATemplateError, Template, construct_path, find_templates, names, read_template
 
@@ -76,10 +77,22 @@ def scan(
 
 
 def _seen(template: Template) -> TemplateSeen:
+    synthesized = (template.path.parent / "cdk.out").is_file()
+    here = Path.cwd()
+    near = not synthesized and template.path.is_relative_to(here)
     return TemplateSeen(
         name=template.name,
         digest=template.digest,
         resources={name: part.kind for name, part in template.resources.items()},
-        synthesized=(template.path.parent / "cdk.out").is_file(),
+        synthesized=synthesized,
         construct_paths={name: path for name, part in template.resources.items() if (path := construct_path(part))},
+        file=template.path.relative_to(here).as_posix() if near else "",
+        lines=_lines(template.path),
     )
+
+
+def _lines(path: Path) -> dict[str, int]:
+    try:
+        return lines_of(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError):  # gone since it was read: the findings then name no line
+        return {}

@@ -132,6 +132,8 @@ def _finding(rule: Rule | None, results: list[Result], template: TemplateSeen | 
         family=rule.family if rule else None,
         fingerprint=fingerprint(first.rule, first.template, where),
         sources=(first.rule, *(other.id for other in others)),
+        template=(template.file or template.name) if template else first.template,
+        line=template.lines.get(first.part) if template else None,
     )
 
 

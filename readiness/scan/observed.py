@@ -101,6 +101,8 @@ class TemplateSeen:
         resources: Logical id -> type.
         synthesized: It lies in a cloud assembly.
         construct_paths: Logical id -> where the CDK app made it; only of those that say.
+        file: Its path below the folder in which the scan was started; "" if it lies elsewhere, or was synthesized.
+        lines: Part -> the line on which it begins.
     """
 
     name: str
@@ -108,6 +110,8 @@ class TemplateSeen:
     resources: dict[str, str]
     synthesized: bool = False
     construct_paths: dict[str, str] = field(default_factory=dict)
+    file: str = ""
+    lines: dict[str, int] = field(default_factory=dict)
 
 
 @record

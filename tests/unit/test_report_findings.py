@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+from importlib import resources
 from xml.etree import ElementTree as ET
 
+import jsonschema
 import pytest
 
 from readiness import report
-from readiness.model import ControlFamily, Disposed, Disposition, Gap, Outcome, Severity
+from readiness.model import ControlFamily, Disposed, Disposition, Fixed, Gap, Outcome, Severity
 from readiness.report.findings import SCHEMA
 from tests.unit.samples import BLOCKING, a_finding, a_judgement, a_result, a_waiver
 
@@ -120,3 +122,56 @@ def test_junit_holds_no_character_that_xml_cannot():
     made = report.findings_files([a_result("words", judgement=judgement)], BLOCKING)
 
     assert ET.fromstring(made["findings.junit.xml"]).find(".//error").get("message") == "�[31mred�"
+
+
+LOCATED = a_finding("d/Key", Severity.HIGH, fingerprint="f4", template="infra/my stack.yaml", line=12)
+
+
+def located():
+    disposed = (Disposed(finding=LOCATED, disposition=Disposition.OPEN),)
+    return report.findings_files(
+        [a_result("security", judgement=a_judgement(LOCATED), findings=disposed)],
+        BLOCKING,
+        fixed=(Fixed(gate="security", finding=OPEN),),
+        known=(),
+    )
+
+
+def test_sarif_tells_file_and_line_where_a_template_says_them():
+    (run,) = json.loads(located()["findings.sarif"])["runs"]
+
+    assert run["results"][0]["locations"][0]["physicalLocation"] == {
+        "artifactLocation": {"uri": "infra/my%20stack.yaml"},
+        "region": {"startLine": 12},
+    }
+    assert "physicalLocation" not in run["results"][1]["locations"][0]
+
+
+def test_csv_tells_file_and_line():
+    located_row, fixed_row = csv.DictReader(io.StringIO(located()["findings.csv"].decode()))
+
+    assert (located_row["template"], located_row["line"]) == ("infra/my stack.yaml", "12")
+    assert (fixed_row["template"], fixed_row["line"]) == ("", "")
+
+
+PUBLISHED = json.loads(resources.files("readiness").joinpath("data/findings.schema.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("made", [files(), files(GAP), located(), report.findings_files([], BLOCKING)])
+def test_json_is_as_its_published_schema_says(made):
+    told = json.loads(made["findings.json"])
+
+    jsonschema.Draft202012Validator(PUBLISHED).validate(told)
+    assert set(told) == set(PUBLISHED["properties"])
+    for each in told["findings"]:
+        assert set(each) == set(PUBLISHED["$defs"]["finding"]["properties"])
+
+
+@pytest.mark.parametrize(
+    "change", [{"line": 0}, {"severity": "BAD"}, {"disposition": "fixed"}, {"disposition": "waived"}, {"sources": []}]
+)
+def test_the_published_schema_refuses_what_is_never_written(change):
+    told = json.loads(located()["findings.json"])
+    told["findings"][0] |= change
+
+    assert not jsonschema.Draft202012Validator(PUBLISHED).is_valid(told)
