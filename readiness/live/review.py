@@ -29,6 +29,22 @@ SCANNER = "live"
 """Both the scanner's name and the name of what it looks at."""
 
 
+READ_ELSEWHERE = frozenset(
+    {
+        "AWS::EC2::Route",
+        "AWS::EC2::RouteTable",
+        "AWS::EC2::SecurityGroupEgress",
+        "AWS::EC2::SecurityGroupIngress",
+        "AWS::EC2::SubnetRouteTableAssociation",
+        "AWS::IAM::Policy",
+        "AWS::SNS::TopicPolicy",
+        "AWS::SQS::QueuePolicy",
+        "AWS::SecretsManager::ResourcePolicy",
+    }
+)
+"""Types that are read with what they belong to: routes with subnets, rules with groups, policies with their owner."""
+
+
 @record
 class Look:
     """What was seen of a deployed stack.
@@ -94,7 +110,7 @@ def look(clients: Clients, stack: str, templates: Sequence[Template] = ()) -> Lo
         resources=kinds,
         construct_paths={name: _path(name, paths) for name in kinds},
     )
-    unread = Counter(each["ResourceType"] for each in listed if each["ResourceType"] not in READERS)
+    unread = Counter(each["ResourceType"] for each in listed if each["ResourceType"] not in {*READERS, *READ_ELSEWHERE})
     return Look(
         scan=Scan(templates=(seen,), runs=(run,), seconds=run.seconds),
         compared=sum(each.compared for each in compared),
