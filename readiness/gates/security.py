@@ -27,6 +27,8 @@ class Settings:
     """How many findings of a severity may be open, beside the rule that none of a blocking severity may."""
     max_open_of: dict[ControlFamily, MaxOpen] = field(default_factory=dict)
     """The same for the findings of one control family."""
+    graph_checks: str = ""
+    """Folder of the repository with graph checks of your own; "" = there are none."""
     deadline: Duration = timedelta(minutes=5)
     """After which a scanner is killed."""
 
@@ -40,8 +42,9 @@ class Observation:
 
 def observe(ctx: Context, settings: Settings) -> Observation:
     """Scan every template of the cloud assembly."""
+    own = (ctx.repository / settings.graph_checks,) if settings.graph_checks else ()
     ctx.narrate(f"{', '.join(SECURITY)} and our own checks look at {len(ctx.templates)} template(s)")
-    return Observation(scan=scan(ctx.templates, ctx.plan.aws.region, SECURITY, settings.deadline))
+    return Observation(scan=scan(ctx.templates, ctx.plan.aws.region, SECURITY, settings.deadline, own))
 
 
 def judge(seen: Observation, settings: Settings) -> Judgement:

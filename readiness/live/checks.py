@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 from readiness.model import ControlFamily, Severity
 from readiness.scan.own_check import OwnCheck, all_checks
-from readiness.scan.policies import documents
+from readiness.scan.policies import denies_plaintext
 from readiness.scan.template import Part
-from readiness.scan.values import as_table, tables
 
 OF_TEMPLATES = (
     "container-without-logs",
@@ -58,12 +56,8 @@ def _no_key(part: Part) -> Iterator[str]:
 
 
 def _plaintext(part: Part) -> Iterator[str]:
-    for document in documents(part.properties):
-        for statement in tables(document.get("Statement")):
-            asked: Any = as_table(as_table(statement.get("Condition")).get("Bool")).get("aws:SecureTransport")
-            if statement.get("Effect") == "Deny" and asked in ("false", False, ["false"]):
-                return
-    yield "may be used without TLS"
+    if not denies_plaintext(part.properties):
+        yield "may be used without TLS"
 
 
 def _way_out(part: Part) -> Iterator[str]:

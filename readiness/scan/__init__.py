@@ -44,6 +44,7 @@ def scan(
     region: str,
     scanners: Sequence[str] = tuple(SCANNERS),
     deadline: timedelta = DEFAULT_DEADLINE,
+    graph_checks: Sequence[Path] = (),
 ) -> Scan:
     """Look at templates with every scanner at once. Nothing is raised for what cannot be read: it is in the result.
 
@@ -52,6 +53,7 @@ def scan(
         region: Where the stack would stand.
         scanners: Which of ``SCANNERS`` to ask.
         deadline: After which a scanner is killed.
+        graph_checks: Folders of graph checks beside our own.
     """
     started = time.monotonic()
     read: list[Template] = []
@@ -64,7 +66,11 @@ def scan(
     seen = tuple(_seen(template) for template in read)
     every = {template.name: str(template.path) for template in read}
     synthesized = {template.name: every[template.name] for template in seen if template.synthesized}
-    orders = {name: Order(templates=synthesized if name == CDK else every, region=region) for name in scanners}
+    folders = tuple(str(folder.absolute()) for folder in graph_checks)
+    orders = {
+        name: Order(templates=synthesized if name == CDK else every, region=region, graph_checks=folders)
+        for name in scanners
+    }
     asked = [name for name, order in orders.items() if order.templates]
     with ThreadPoolExecutor(max_workers=len(SCANNERS)) as pool:
         runs = pool.map(lambda name: ask(name, SCANNERS[name], orders[name], deadline.total_seconds()), asked)

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from readiness.scan import graph_check
 from readiness.scan.catalogue import catalogue, classified
 from readiness.scan.child import Order, answer
 from readiness.scan.corrections import false_alarm
@@ -62,7 +63,8 @@ def scan(order: Order) -> ScannerRun:
     _stay_in_one_process(len(said.templates))
     _notice_crashes(said.errors)
     lines: dict[str, dict[str, tuple[int, int]]] = {}
-    said.attempt("the CloudFormation checks", lambda: lines.update(_scan_resources(said, own)))
+    graph = [graph_check.OUR_FOLDER, *map(Path, order.graph_checks)]
+    said.attempt("the CloudFormation checks", lambda: lines.update(_scan_resources(said, own, graph)))
     said.attempt("our checks of outputs and parameters", lambda: _scan_sections(said, own.values()))
     said.attempt("the secret detectors", lambda: _scan_secrets(said, lines))
     read = {result.template for result in said.results if not result.rule.startswith(_SECRETS)}
@@ -95,7 +97,9 @@ def _stay_in_one_process(templates: int) -> None:
         os.environ["CHECKOV_PARALLELIZATION_TYPE"] = "none"
 
 
-def _scan_resources(said: _Answer, own: Mapping[str, OwnCheck]) -> dict[str, dict[str, tuple[int, int]]]:
+def _scan_resources(
+    said: _Answer, own: Mapping[str, OwnCheck], graph: Iterable[Path]
+) -> dict[str, dict[str, tuple[int, int]]]:
     """Ask checkov's checks and ours of every resource; return the lines where each resource stands, by path."""
     from checkov.cloudformation.runner import Runner
     from checkov.runner_filter import RunnerFilter
@@ -105,6 +109,12 @@ def _scan_resources(said: _Answer, own: Mapping[str, OwnCheck]) -> dict[str, dic
     for check in own.values():
         _register(check, by_file, details)
     runner = Runner()
+    of_graph: dict[str, Rule] = {}
+    for loaded in graph_check.load(runner.graph_registry, graph):
+        if isinstance(loaded, str):
+            said.errors.append(f"graph check {loaded}")
+        else:
+            of_graph[loaded.id] = loaded
     report: Any = runner.run(
         root_folder=None, files=list(said.templates), runner_filter=RunnerFilter(framework=["cloudformation"])
     )
@@ -115,10 +125,12 @@ def _scan_resources(said: _Answer, own: Mapping[str, OwnCheck]) -> dict[str, dic
         template = said.templates[row.file_abs_path]
         part = row.resource.rpartition(".")[2]
         seen[row.file_abs_path].add(part)
-        check_id = row.check_id if row.check_id in own else f"{SCANNER}/{row.check_id}"
-        rule = (
-            _own_rule(own[check_id]) if check_id in own else classified(check_id, row.check_name, row.guideline or "")
-        )
+        ours = row.check_id in own or row.check_id in of_graph
+        check_id = row.check_id if ours else f"{SCANNER}/{row.check_id}"
+        if check_id in own:
+            rule = _own_rule(own[check_id])
+        else:
+            rule = of_graph.get(check_id) or classified(check_id, row.check_name, row.guideline or "")
         result = CheckResult(row.check_result["result"].value.lower())
         detail = ""
         if result is CheckResult.FAILED:

@@ -30,10 +30,12 @@ class Order:
     Attributes:
         templates: Name -> absolute path.
         region: Where the stack would stand.
+        graph_checks: Folders of graph checks beside our own; absolute.
     """
 
     templates: dict[str, str]
     region: str
+    graph_checks: tuple[str, ...] = ()
 
 
 _COLLECT_SELDOM = (200_000, 50, 100)

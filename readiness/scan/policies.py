@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from readiness.scan.template import Part
-from readiness.scan.values import as_list, as_table, tables
+from readiness.scan.values import as_list, as_table, is_true, tables
 
 IDENTITY_POLICY_TYPES = (
     "AWS::IAM::Group",
@@ -75,6 +75,36 @@ def documents(value: Any) -> Iterator[Mapping[str, Any]]:
             yield from documents(json.loads(value))
         except ValueError:
             return
+
+
+def denies_plaintext(value: Any) -> bool:
+    """Say whether a policy document denies everybody every action, unless it is asked over TLS.
+
+    A denial to somebody only, or of some actions only, leaves the others a way in clear. SNS takes no wildcard in the
+    actions of a topic's policy: of a topic, publishing is what has to be denied.
+    """
+    return any(
+        statement.get("Effect") == "Deny"
+        and is_anybody(statement.get("Principal"))
+        and _every_action(statement)
+        and _asks_for_plaintext(statement)
+        for document in documents(value)
+        for statement in tables(document.get("Statement"))
+    )
+
+
+def _every_action(statement: Mapping[str, Any]) -> bool:
+    actions = [str(action) for action in as_list(statement.get("Action"))]
+    return any(action.endswith("*") for action in actions) or "sns:Publish" in actions
+
+
+def _asks_for_plaintext(statement: Mapping[str, Any]) -> bool:
+    for operator, keys in as_table(statement.get("Condition")).items():
+        if str(operator).lower() in ("bool", "boolifexists"):
+            for key, asked in as_table(keys).items():
+                if str(key).lower() == "aws:securetransport" and all(not is_true(each) for each in as_list(asked)):
+                    return True
+    return False
 
 
 def is_anybody(principal: Any) -> bool:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from readiness.model import ControlFamily, Severity
 from readiness.scan.own_check import OwnCheck
-from readiness.scan.policies import documents
+from readiness.scan.policies import denies_plaintext
 from readiness.scan.template import Part
-from readiness.scan.values import as_table, references, tables
+from readiness.scan.values import references
 
 _POLICY_OF = {
     "AWS::S3::Bucket": ("AWS::S3::BucketPolicy", "Bucket"),
@@ -18,21 +18,12 @@ _POLICY_OF = {
 """Resource type -> the type of its policy, and the property that names whose policy it is."""
 
 
-def _denies_plaintext(policy: Part) -> bool:
-    for document in documents(policy.properties.get("PolicyDocument")):
-        for statement in tables(document.get("Statement")):
-            asked = as_table(as_table(statement.get("Condition")).get("Bool")).get("aws:SecureTransport")
-            if statement.get("Effect") == "Deny" and asked in ("false", False, ["false"]):
-                return True
-    return False
-
-
 def faults(part: Part) -> Iterator[str]:
     """Yield a resource that no policy of the template denies to requests without TLS."""
     policy_kind, names = _POLICY_OF[part.kind]
     for policy in part.template.of_kind(policy_kind):
         is_its = any(name == part.name for name, _ in references(policy.properties.get(names)))
-        if is_its and _denies_plaintext(policy):
+        if is_its and denies_plaintext(policy.properties.get("PolicyDocument")):
             return
     yield "may be used without TLS"
 

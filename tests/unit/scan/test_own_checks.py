@@ -235,3 +235,29 @@ def test_an_egress_rule_that_stands_alone_leaves_the_default_in_place(inside, co
 
 def test_a_group_that_says_nothing_of_what_leaves_it_is_left_alone():
     assert faults("egress-rule-beside-default", GROUP, {}) == []
+
+
+PLAIN = {"Bool": {"aws:SecureTransport": "false"}}
+
+
+@pytest.mark.parametrize(
+    ("statement", "closed"),
+    [
+        ({"Principal": "*", "Action": "s3:*", "Condition": PLAIN}, True),
+        ({"Principal": {"AWS": "*"}, "Action": ["*"], "Condition": PLAIN}, True),
+        ({"Principal": "*", "Action": "s3:*", "Condition": {"BoolIfExists": {"AWS:SecureTransport": [False]}}}, True),
+        ({"Principal": {"AWS": "arn:aws:iam::111122223333:root"}, "Action": "s3:*", "Condition": PLAIN}, False),
+        ({"Principal": "*", "Action": "s3:GetObject", "Condition": PLAIN}, False),
+        ({"Principal": "*", "Action": "s3:*", "Condition": {"Bool": {"aws:SecureTransport": "true"}}}, False),
+        ({"Principal": "*", "Action": "s3:*"}, False),
+    ],
+)
+def test_only_a_denial_to_everybody_of_everything_keeps_plaintext_out(statement: dict[str, Any], closed: bool):
+    policy = {
+        "Type": "AWS::S3::BucketPolicy",
+        "Properties": {"Bucket": {"Ref": "It"}, "PolicyDocument": {"Statement": [{"Effect": "Deny", **statement}]}},
+    }
+
+    found = faults("allows-plaintext", "AWS::S3::Bucket", {}, Resources={"Policy": policy})
+
+    assert (found == []) is closed
