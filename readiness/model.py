@@ -180,6 +180,8 @@ class Finding:
         fingerprint: Stable across runs of the same fault on the same subject.
         template: The file that says so; "" where none does.
         line: On which line of it the subject begins; None = not known. No part of the fingerprint: lines move.
+        logical_id: What that file calls the subject; "" = the fault is of no single part of a file.
+        why: Why it matters.
     """
 
     rule: str
@@ -192,6 +194,8 @@ class Finding:
     sources: tuple[str, ...] = ()
     template: str = ""
     line: Annotated[int, Field(ge=1)] | None = None
+    logical_id: str = ""
+    why: str = ""
 
     @property
     def mark(self) -> str:

@@ -81,6 +81,8 @@ def _rule(finding: Finding) -> dict[str, Any]:
             "tags": ["security", *([str(finding.family)] if finding.family else [])],
         },
     }
+    if finding.why:
+        described["fullDescription"] = {"text": finding.why}
     if finding.help:
         described["help"] = {"text": finding.help}
     return described
@@ -113,7 +115,8 @@ def _told(gate: str, finding: Finding, index: int, state: str | None, dispositio
 
 def _location(finding: Finding) -> dict[str, Any]:
     """Return what has the fault and, where a template says so, the file and line on which it begins."""
-    told: dict[str, Any] = {"logicalLocations": [{"fullyQualifiedName": finding.subject, "kind": "resource"}]}
+    called = {"name": finding.logical_id} if finding.logical_id else {}
+    told: dict[str, Any] = {"logicalLocations": [{**called, "fullyQualifiedName": finding.subject, "kind": "resource"}]}
     if finding.template:
         place: dict[str, Any] = {"artifactLocation": {"uri": quote(finding.template)}}
         if finding.line is not None:

@@ -134,6 +134,8 @@ def _finding(rule: Rule | None, results: list[Result], template: TemplateSeen | 
         sources=(first.rule, *(other.id for other in others)),
         template=(template.file or template.name) if template else first.template,
         line=template.lines.get(first.part) if template else None,
+        logical_id=first.part,
+        why=rule.why if rule else "",
     )
 
 
