@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Sequence
 from xml.etree import ElementTree as ET
 
+from readiness import decide
 from readiness.model import Disposed, Disposition, Gap, GateResult, Severity
 
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -33,6 +34,7 @@ def as_junit(results: Sequence[GateResult], blocking: Collection[Severity]) -> b
 
 def _suite(result: GateResult, blocking: Collection[Severity]) -> ET.Element:
     cases = [_of_finding(result.gate, each, blocking) for each in result.findings]
+    cases += [_of_limit(result.gate, said) for said in decide.exceeded(result.judgement.limits, result.findings)]
     cases += [_of_gap(result.gate, gap) for gap in result.judgement.gaps]
     if not cases:
         cases = [ET.Element("testcase", classname=result.gate, name=_text(result.question))]
@@ -66,6 +68,13 @@ def _of_finding(gate: str, each: Disposed, blocking: Collection[Severity]) -> ET
         failure.text = _text(finding.help)
     else:
         ET.SubElement(case, "system-out").text = _text(said)
+    return case
+
+
+def _of_limit(gate: str, said: str) -> ET.Element:
+    """Return a case for a limit of the plan that more open findings exceed, whatever each of them is."""
+    case = ET.Element("testcase", classname=gate, name="no more findings are open than the plan allows")
+    ET.SubElement(case, "failure", message=_text(said), type="limit")
     return case
 
 

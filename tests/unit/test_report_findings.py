@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from readiness import report
-from readiness.model import ControlFamily, Disposed, Disposition, Fixed, Gap, Outcome, Severity
+from readiness.model import ControlFamily, Disposed, Disposition, Fixed, Gap, OpenLimit, Outcome, Severity
 from readiness.report.findings import SCHEMA
 from tests.unit.samples import BLOCKING, a_finding, a_judgement, a_result, a_waiver
 
@@ -175,3 +175,38 @@ def test_the_published_schema_refuses_what_is_never_written(change):
     told["findings"][0] |= change
 
     assert not jsonschema.Draft202012Validator(PUBLISHED).is_valid(told)
+
+
+def test_junit_fails_where_more_findings_are_open_than_a_limit_allows_though_none_of_them_blocks():
+    limits = (OpenLimit(severity=Severity.LOW, most=0),)
+    judgement = a_judgement(MINOR, examined=1, limits=limits)
+    disposed = (Disposed(finding=MINOR, disposition=Disposition.OPEN),)
+    result = a_result("security", outcome=Outcome.FAILED, judgement=judgement, findings=disposed)
+
+    suite = ET.fromstring(report.findings_files([result], BLOCKING)["findings.junit.xml"]).find("testsuite")
+
+    assert suite.get("failures") == "1"
+    assert suite.find("testcase/failure").get("message") == "1 LOW findings are open, at most 0 may be"
+
+
+def test_sarif_tells_the_logical_id_and_why_a_rule_matters():
+    finding = a_finding("Stack/Bucket", logical_id="Bucket1A2B", why="Whoever gets at it reads it.")
+    judgement = a_judgement(finding)
+    disposed = (Disposed(finding=finding, disposition=Disposition.OPEN),)
+    made = report.findings_files([a_result("security", judgement=judgement, findings=disposed)], BLOCKING)
+
+    (run,) = json.loads(made["findings.sarif"])["runs"]
+    (rule,), (result,) = run["tool"]["driver"]["rules"], run["results"]
+    assert rule["fullDescription"] == {"text": "Whoever gets at it reads it."}
+    (place,) = result["locations"][0]["logicalLocations"]
+    assert (place["name"], place["fullyQualifiedName"]) == ("Bucket1A2B", "Stack/Bucket")
+
+
+def test_sarif_says_what_is_new_unchanged_and_gone_since_an_earlier_run():
+    gone = Fixed(gate="security", finding=a_finding("d/Gone", fingerprint="f4"))
+    made = report.findings_files(results(), BLOCKING, fixed=(gone,), known=("f1",))
+
+    (run,) = json.loads(made["findings.sarif"])["runs"]
+    states = {each["partialFingerprints"]["readiness/v1"]: each["baselineState"] for each in run["results"]}
+    assert states == {"f1": "unchanged", "f2": "new", "f3": "new", "f4": "absent"}
+    assert len(run["tool"]["driver"]["rules"]) > max(each["ruleIndex"] for each in run["results"])
