@@ -127,15 +127,18 @@ def required_outcome(results: Sequence[GateResult], required: Iterable[str]) -> 
 
 def _why(result: GateResult) -> str:
     """Return the first cause of an outcome, and how many more there are."""
-    causes = [*exceeded(result.judgement.limits, result.findings)]
-    causes += [
-        f"{each.finding.subject}: {each.finding.message}"
-        for each in sorted(result.findings, key=lambda each: each.finding.severity.rank)
-        if each.disposition is Disposition.OPEN
-    ]
-    if result.outcome is Outcome.INCONCLUSIVE:
-        causes = [f"{gap.what}: {gap.why}" for gap in result.judgement.gaps] or ["nothing was examined"]
-    return causes[0] + (f" (and {len(causes) - 1} more)" if len(causes) > 1 else "")
+    said = causes(result.judgement, result.findings, result.outcome)
+    return said[0] + (f" (and {len(said) - 1} more)" if len(said) > 1 else "")
+
+
+def causes(judgement: Judgement, findings: Sequence[Disposed], reached: Outcome) -> tuple[str, ...]:
+    """Return why a gate came to what it came to, the worst first; of one that passed, nothing that is open."""
+    if reached is Outcome.INCONCLUSIVE:
+        return tuple(f"{gap.what}: {gap.why}" for gap in judgement.gaps) or ("nothing was examined",)
+    open_ones = sorted(
+        (each.finding for each in findings if each.disposition is Disposition.OPEN), key=lambda each: each.severity.rank
+    )
+    return (*exceeded(judgement.limits, findings), *(f"{each.subject}: {each.message}" for each in open_ones))
 
 
 def unused(waivers: Iterable[Waiver], results: Sequence[GateResult]) -> tuple[Waiver, ...]:

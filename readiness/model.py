@@ -858,6 +858,28 @@ class Fixed:
 
 
 @record
+class ControlShown:
+    """What became of a fault that the selftest planted.
+
+    Attributes:
+        id: ``gate/what-is-planted``.
+        plants: What was planted, in words.
+        came_to: ``passed`` = nobody noticed it; ``not shown`` = there was no evidence to plant it in.
+        said: What the gate said of it, or why it is not shown.
+    """
+
+    id: str
+    plants: str
+    came_to: Literal["failed", "inconclusive", "refused", "passed", "not shown"]
+    said: str
+
+    @property
+    def noticed(self) -> bool:
+        """Whether the fault was kept from passing."""
+        return self.came_to in ("failed", "inconclusive", "refused")
+
+
+@record
 class Record:
     """The decision document."""
 

@@ -552,7 +552,7 @@ def _measurements(seen: Observation, each: Rehearsal) -> list[Measurement]:
     for name, at, limit in instants:
         if at is not None:
             seconds = round((at - each.injected_at).total_seconds(), 3)
-            found.append(_measured(each, name, seconds, "s", 1, limit.total_seconds() if limit else None))
+            found.append(_measured(each, name, seconds, "s", 1, limit.total_seconds() if limit is not None else None))
     return found
 
 
