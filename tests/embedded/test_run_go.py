@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -77,6 +78,15 @@ def test_verify_refuses_the_bundle_after_one_byte_of_any_file_was_changed(ended,
             verify(copy)
         target.write_bytes(file.read_bytes())
     assert verify(copy).record.run_id == ended.run_id
+
+
+def test_no_fault_that_is_planted_in_its_evidence_gets_through(ended):
+    done = harness.cli("selftest", "--json", str(ended.bundle))
+
+    rows = json.loads(done.stdout)
+    assert {row["id"]: row["came_to"] for row in rows if row["came_to"] in ("passed", "not shown")} == {}
+    assert len(rows) >= 25
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_slower_release_fails_against_it_as_baseline(ended, tmp_path):
