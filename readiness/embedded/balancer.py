@@ -25,6 +25,7 @@ from readiness.embedded.haproxy_config import ConfigurationError, Group, Listene
 from readiness.embedded.metrics import Datum
 from readiness.embedded.moto_adapter import Action, AwsError, backend, call_moto
 from readiness.embedded.processes import Spawner, own_loopback_address
+from readiness.embedded.service_permissions import registration_refusal
 from readiness.embedded.settings import EmbeddedSettings
 from readiness.embedded.target_health import CheckResult, HealthChecks
 from readiness.embedded.targets import Address, GroupTargets, TargetState
@@ -326,6 +327,10 @@ class Balancers:
     def _register_targets(self, params: dict[str, Any]) -> Mapping[str, Any]:
         with self._lock:
             settings = self._settings_of(params["TargetGroupArn"])
+            if settings.target_type == "lambda":
+                for target in params["Targets"]:
+                    if refusal := registration_refusal(target["Id"], settings.arn):
+                        raise AwsError("AccessDenied", refusal, 403)
             for target in params["Targets"]:
                 self._register(settings, self._address(settings, target), target["Id"])
             self._apply_users_of(settings.arn)
