@@ -465,7 +465,8 @@ class Balancers:
 
     def _group(self, arn: str) -> Group:
         settings = self._settings_of(arn)
-        return Group(group_id(arn), settings.algorithm, self._targets_of(arn).routed(settings.minimum_healthy))
+        routed = self._targets_of(arn).routed(settings.minimum_healthy)
+        return Group(group_id(arn), settings.algorithm, routed, is_function=settings.target_type == "lambda")
 
     # --- in the background
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from readiness.embedded import moto_adapter
 from readiness.embedded.moto_adapter import Action, AwsError, call_moto
@@ -86,7 +86,7 @@ class Deliveries:
     """Watches over what topics send to queues: drops what AWS would drop, and says so in the embedded AWS's log."""
 
     def __init__(self) -> None:
-        self.actions: Mapping[str, Mapping[str, Action]] = {}
+        self.actions: Mapping[str, Mapping[str, Action]] = {"sqs": {"SetQueueAttributes": _set_queue_attributes}}
 
     def start(self) -> None:
         """Ask before each delivery from now on."""
@@ -95,6 +95,15 @@ class Deliveries:
     def stop(self) -> None:
         """Ask no longer."""
         moto_adapter.check_deliveries(None)
+
+
+def _set_queue_attributes(params: dict[str, Any]) -> Mapping[str, Any]:
+    """Keep the queue's policy, which moto forgets when other attributes are set."""
+    url, attributes = params["QueueUrl"], dict(params["Attributes"])
+    if "Policy" not in attributes:
+        known = call_moto("sqs", "GetQueueAttributes", {"QueueUrl": url, "AttributeNames": ["Policy"]})
+        attributes |= known.get("Attributes", {})
+    return call_moto("sqs", "SetQueueAttributes", {"QueueUrl": url, "Attributes": attributes})
 
 
 def refuse_delivery(topic_arn: str, queue_arn: str) -> bool:
