@@ -237,8 +237,6 @@ class AlarmActions:
         published = message(transition, self._region)
         data: dict[str, Any] = {"actionState": "Succeeded", "notificationResource": arn}
         try:
-            if refused := self._refusal(arn, transition.alarm.arn):
-                raise RefusedActionError(refused)
             self._execute(arn, transition, published)
             summary = f"Successfully executed action {arn}"
         except Exception as error:  # noqa: BLE001 - whatever went wrong belongs into the history
@@ -253,6 +251,8 @@ class AlarmActions:
         book.record(transition.alarm, "Action", summary, data)
 
     def _execute(self, arn: str, transition: Transition, published: Mapping[str, Any]) -> None:
+        if refused := self._refusal(arn, transition.alarm.arn):
+            raise RefusedActionError(refused)
         if arn.startswith("arn:aws:sns:"):
             title = subject(transition.alarm.name, transition.new_state, self._region)
             self._clients("sns").publish(TopicArn=arn, Subject=title, Message=json.dumps(published))

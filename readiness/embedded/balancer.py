@@ -151,6 +151,11 @@ class Balancers:
         with self._lock:
             return {address: state.state for address, state in self._targets_of(target_group_arn).states().items()}
 
+    def why(self, target_group_arn: str, host: str, port: int) -> str:
+        """Return why a target is in its state, in the words of DescribeTargetHealth; empty for a healthy one."""
+        with self._lock:
+            return self._targets_of(target_group_arn).state((host, port)).description
+
     def in_use(self, target_group_arn: str) -> bool:
         """Tell whether any listener forwards to a target group, with whatever weight."""
         with self._lock:

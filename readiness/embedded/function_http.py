@@ -93,7 +93,8 @@ def answer_of(result: Any) -> tuple[int, str, dict[str, str], bytes]:
     if len(json.dumps(result)) > MAX_BODY_BYTES:
         raise BadAnswerError(f"the answer is larger than {MAX_BODY_BYTES} bytes")
     reason = str(result.get("statusDescription") or "").partition(" ")[2] or _phrase(status)
-    return status, reason.replace("\r", " ").replace("\n", " "), headers, _decoded(result, body)
+    kept = {name: value for name, value in headers.items() if name.lower() != OWN_ANSWER}
+    return status, reason.replace("\r", " ").replace("\n", " "), kept, _decoded(result, body)
 
 
 def _decoded(result: Mapping[str, Any], body: str) -> bytes:
@@ -150,9 +151,7 @@ class FunctionServer:
         """Answer one request; whatever goes wrong in the function is 502, as the load balancer documents it."""
         try:
             event = event_of(method, target, headers, body, self.target_group())
-            status, reason, given, content = answer_of(self._invoke(self.function_arn, event))
-            kept = {name: value for name, value in given.items() if name.lower() != OWN_ANSWER}
-            return status, reason, kept, content
+            return answer_of(self._invoke(self.function_arn, event))
         except Exception as error:  # noqa: BLE001 - error, timeout, throttling, malformed or too large: all are 502
             self._tell(f"{type(error).__name__}: {error}")
             return _plain(HTTPStatus.BAD_GATEWAY)

@@ -316,7 +316,7 @@ def _frontend(balancer: LoadBalancer, listener: Listener) -> list[str]:
         "http-request set-var(txn.act) str(-)",
         "http-request set-var(txn.began) date(0,ms)",
         # HAProxy has one answer for a refused connection and for one that nobody took in time: only the time tells.
-        "http-after-response set-status 504 reason \"Gateway Time-out\" if { status 502 } "
+        'http-after-response set-status 504 reason "Gateway Time-out" if { status 502 } '
         f"!{{ var(txn.answered) -m found }} {{ date(0,ms),sub(txn.began) ge {_CONNECT_TIMEOUT_S * 1000 - 100} }}",
         'http-request set-header X-Forwarded-For "%[req.fhdr(x-forwarded-for)], %[src]" '
         "if { req.fhdr(x-forwarded-for) -m found }",

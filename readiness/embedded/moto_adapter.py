@@ -181,9 +181,9 @@ def check_deliveries(check: DeliveryCheck | None) -> None:
 
 
 def _deliver_if_allowed(subscription: Subscription, message: str, message_id: str, **more: Any) -> None:
-    if subscription.protocol == "sqs" and _delivery_check is not None:
-        if _delivery_check(subscription.topic_arn, subscription.endpoint):
-            return
+    check = _delivery_check if subscription.protocol == "sqs" else None
+    if check is not None and check(subscription.topic_arn, subscription.endpoint):
+        return
     _deliver(subscription, message, message_id, **more)
 
 

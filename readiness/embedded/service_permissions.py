@@ -1,7 +1,7 @@
 """Whether AWS services may do for each other what alarms and topics need: asked of the resources' policies and keys.
 
-* An alarm publishes as ``cloudwatch.amazonaws.com``: the topic's policy has to let it, and so has the key's policy of an
-  encrypted topic, for which the AWS managed key will not do
+* An alarm publishes as ``cloudwatch.amazonaws.com``: the topic's policy has to let it, and so has the key's policy of
+  an encrypted topic, for which the AWS managed key will not do
   https://repost.aws/knowledge-center/cloudwatch-receive-sns-for-alarm-trigger
   https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
 * A topic sends as ``sns.amazonaws.com``: the queue's policy has to let it, and so has the key's policy of a queue that

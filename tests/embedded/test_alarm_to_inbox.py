@@ -168,7 +168,9 @@ def test_an_alarm_at_a_topic_whose_key_does_not_let_it_rings_and_nobody_hears_it
         found = cloudwatch.describe_alarm_history(AlarmName="errors", HistoryItemType="Action")["AlarmHistoryItems"]
         return len(found) >= 2 and found
 
-    assert all("authorization to access the SNS topic encryption key" in item["HistorySummary"] for item in eventually(items))
+    assert all(
+        "authorization to access the SNS topic encryption key" in item["HistorySummary"] for item in eventually(items)
+    )
     assert "Messages" not in aws.clients("sqs").receive_message(QueueUrl=queue)
 
 

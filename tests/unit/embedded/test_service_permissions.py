@@ -1,4 +1,4 @@
-"""What alarms, topics and load balancers may do is decided by policies and keys: the faults of them that silence alarms."""
+"""What alarms, topics and load balancers may do is decided by policies and keys: faults that silence an alarm."""
 
 from __future__ import annotations
 
