@@ -100,6 +100,7 @@ def test_what_is_not_done_is_refused_by_name() -> None:
             "alternateTargetGroupArn",
         ),
         ({"deploymentConfiguration": {"canaryConfiguration": {"canaryPercent": 0.0}}}, "canaryPercent"),
+        ({"deploymentConfiguration": {"canaryConfiguration": {"canaryPercent": 5.05}}}, "multiple of 0.1"),
         ({"deploymentConfiguration": {"bakeTimeInMinutes": 2000}}, "bakeTimeInMinutes"),
         ({"deploymentConfiguration": {"alarms": {"enable": True, "alarmNames": []}}}, "alarmNames"),
     ],
