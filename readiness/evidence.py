@@ -22,6 +22,12 @@ WAIVERS = "waivers.toml"
 REPORT = "report.md"
 PAGE = "report.html"
 TEMPLATES = "templates"
+SIGN_OFF = "sign-off"
+"""Folder of what people decide on the sealed evidence: signatures, ticks. They name the bundle's digest."""
+GO_LIVE = "go-live"
+"""Folder of what was seen in production after the cutover. It names the bundle's digest."""
+AFTER_SEAL = (SIGN_OFF, GO_LIVE)
+"""What is written after the manifest, and therefore is not in it; each file there is bound to it by its digest."""
 
 
 def observation_path(gate_id: str) -> str:
@@ -172,12 +178,21 @@ def check_manifest(root: Path) -> int:
     raise EvidenceError(f"{root} was altered: " + "; ".join(faults or [f"{MANIFEST} was rewritten"]) + ".")
 
 
+def bundle_digest(root: Path) -> str:
+    """Return the digest of a sealed bundle: its manifest's own, which names every file of the evidence.
+
+    Raises:
+        EvidenceError: the bundle was never sealed.
+    """
+    return sha256(read_bytes(root, MANIFEST))
+
+
 def _manifest(root: Path) -> bytes:
     """Return the one spelling of the manifest of a folder."""
     files = {}
     for file in sorted(root.rglob("*")):
         path = file.relative_to(root).as_posix()
-        if file.is_file() and path != MANIFEST:
+        if file.is_file() and path != MANIFEST and path.split("/", 1)[0] not in AFTER_SEAL:
             files[path] = sha256(file.read_bytes())
     return json.dumps({"schema": "readiness.manifest/v1", "files": files}, indent=1, sort_keys=True).encode() + b"\n"
 

@@ -1,0 +1,69 @@
+"""`readiness run`: deploy the clone, ask every gate, tear down, decide."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from readiness import decide, evidence, report
+from readiness.commands.options import add_plan_option, add_target_option, add_waivers_option
+from readiness.decide import ExitCode
+from readiness.model import Record
+from readiness.narrator import Narrator
+
+
+def add(commands: Any) -> None:
+    """Add `readiness run`."""
+    parser = commands.add_parser(
+        "run",
+        help="deploy the clone, ask every gate, tear down, decide",
+        description="Scan the templates, deploy the clone, load it, drill it, tear it down, prove that nothing is "
+        "left, and write the go/no-go record with its evidence.",
+    )
+    add_plan_option(parser)
+    add_waivers_option(parser)
+    add_target_option(parser)
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="GATE", help="ask this gate only (repeatable); never a GO"
+    )
+    parser.add_argument("--evidence", type=Path, metavar="DIR", help="where the evidence bundle goes")
+    parser.add_argument(
+        "--baseline", type=Path, metavar="BUNDLE", help="compare with this run; default: the newest that passed here"
+    )
+    parser.add_argument("--json", action="store_true", help="print the record as JSON on stdout")
+    parser.set_defaults(act=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from readiness.run import Request, run  # the gates import the scanners: seconds that `--help` need not wait
+
+    request = Request(
+        repository=Path.cwd(),
+        plan_file=arguments.plan,
+        waivers_file=arguments.waivers,
+        target=arguments.target,
+        only=tuple(arguments.only),
+        evidence=arguments.evidence,
+        baseline=arguments.baseline,
+    )
+    record, bundle = run(request, Narrator())
+    if arguments.json:
+        print(evidence.to_json(Record, record).decode(), end="")
+    else:
+        _print_verdict(record, bundle)
+    code = decide.exit_code(record)
+    if record.interrupted and code is not ExitCode.LEFTOVERS:
+        return ExitCode.INTERRUPTED
+    return code
+
+
+def _print_verdict(record: Record, bundle: Path) -> None:
+    print(report.headline(record))
+    for reason in record.reasons:
+        print(f"  - {reason}")
+    for name in record.leftovers:
+        print(f"  - may still exist: {name}; `readiness teardown {record.run_id}` goes on")
+    page = bundle / evidence.PAGE
+    print(f"report:   {page if page.exists() else bundle / evidence.REPORT}")
+    print(f"evidence: {bundle}")
