@@ -318,7 +318,7 @@ def test_stop_task_ends_a_task_before_its_target_has_drained(balanced: Stage) ->
     elbv2 = balanced.clients("elbv2")
     for group in balanced.groups:
         elbv2.modify_target_group_attributes(
-            TargetGroupArn=group, Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "3600"}]
+            TargetGroupArn=group, Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "600"}]
         )
     victim = balanced.ecs.list_tasks(cluster="c", serviceName="s")["taskArns"][0]
     balanced.ecs.stop_task(cluster="c", task=victim, reason="drill")
