@@ -109,6 +109,9 @@ def check_deployment(configuration: Mapping[str, Any], balancers: Any) -> None:
             raise invalid(f"{name} must be from 0 to 1440, not {value}.")
     if strategy == "CANARY" and balancers is not None:
         _check_canary(balancers)
+        if configuration.get("bakeTimeInMinutes") is None:
+            # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-ecs-service-deploymentconfiguration.html
+            raise refused("CANARY strategy without bakeTimeInMinutes, for which AWS documents 36 hours; say how long")
 
 
 def _check_canary(balancers: Any) -> None:

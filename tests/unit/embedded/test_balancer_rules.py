@@ -205,6 +205,13 @@ def test_initial_targets_are_neither_healthy_nor_unhealthy_hosts() -> None:
     assert targets("healthy", "initial", "unhealthy").host_counts() == (1, 1)
 
 
+def test_a_target_that_drains_is_neither_a_healthy_nor_an_unhealthy_host() -> None:
+    group = targets("healthy", "unhealthy", "healthy")
+    group.deregister(("127.0.0.9", 0), now=100.0, delay_s=15.0)
+    group.deregister(("127.0.0.9", 1), now=100.0, delay_s=15.0)
+    assert group.host_counts() == (1, 0)
+
+
 @pytest.mark.parametrize(
     ("attributes", "named"),
     [
