@@ -248,7 +248,7 @@ def _classic_deployments(service: Service) -> list[dict[str, Any]]:
             state, reason = "IN_PROGRESS", _rollback_reason(newest, owner)
         elif is_primary:
             state = _ROLLOUT_STATES.get(newest.machine.status, "IN_PROGRESS")
-            reason = _rollout_reason(newest, state)
+            reason = _rollout_reason(owner if state == "COMPLETED" else newest, state)
         else:
             failed = machine.rolling_back or machine.status in (ROLLBACK_SUCCESSFUL, ROLLBACK_FAILED, STOPPED)
             state = "FAILED" if failed else "COMPLETED" if machine.status == SUCCESSFUL else "IN_PROGRESS"

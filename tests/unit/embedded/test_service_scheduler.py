@@ -219,6 +219,8 @@ def test_a_circuit_breaker_tells_of_the_failure_and_of_what_it_goes_back_to(it: 
         f"rolling back to (deployment {good}).",
         f"(deployment {good}) deployment completed.",
     ]
+    (primary,) = describe_service(it.service)["deployments"]
+    assert (primary["id"], primary["rolloutStateReason"]) == (good, f"ECS deployment {good} completed.")
     story = describe_deployment(it.service, it.service.current)
     assert story["status"] == "ROLLBACK_SUCCESSFUL"
     assert story["deploymentCircuitBreaker"] == {"status": "TRIGGERED", "failureCount": 3, "threshold": 3}
