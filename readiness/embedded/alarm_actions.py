@@ -4,9 +4,9 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-action
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-actions-Lambda.html
 
 Actions run on state changes only, one after another from a thread, so that a slow topic never delays an evaluation.
-Each is recorded in the alarm's history as succeeded or failed. Left out: EC2, Auto Scaling and Systems Manager actions
-(refused when an alarm is put), events to EventBridge; whether a topic's policy or key lets CloudWatch publish is not
-checked.
+Each is recorded in the alarm's history as succeeded or failed; failed is also what a topic's or function's policy, or
+the policy of a topic's key, does not let CloudWatch do. Left out: EC2, Auto Scaling and Systems Manager actions
+(refused when an alarm is put), events to EventBridge.
 """
 
 from __future__ import annotations
@@ -23,12 +23,19 @@ from typing import Any
 import botocore.session
 
 from readiness.embedded.alarms import Alarm, AlarmBook, Transition, timestamp_text, treatment_of
+from readiness.embedded.service_permissions import alarm_refusal
 from readiness.embedded.settings import ACCOUNT_ID
 
 _ACTION_KEYS = {"OK": "OKActions", "ALARM": "AlarmActions", "INSUFFICIENT_DATA": "InsufficientDataActions"}
 _MAX_SUBJECT_LENGTH = 100
 
 Clients = Callable[[str], Any]
+Refusal = Callable[[str, str], str]
+"""Gets the ARNs of an action and of an alarm; returns why the alarm may not run it, or an empty string."""
+
+
+class RefusedActionError(Exception):
+    """CloudWatch is not allowed to run the action; the message is the one of the alarm's history."""
 
 
 def is_supported(action_arn: str) -> bool:
@@ -183,11 +190,13 @@ class AlarmActions:
     Args:
         clients: Gives the boto3 client of a service.
         region: Region of the alarms.
+        refusal: Tells whether CloudWatch may run an action.
     """
 
-    def __init__(self, clients: Clients, region: str) -> None:
+    def __init__(self, clients: Clients, region: str, refusal: Refusal = alarm_refusal) -> None:
         self._clients = clients
         self._region = region
+        self._refusal = refusal
         self._waiting: queue.SimpleQueue[tuple[AlarmBook, Transition, str] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -242,6 +251,8 @@ class AlarmActions:
         book.record(transition.alarm, "Action", summary, data)
 
     def _execute(self, arn: str, transition: Transition, published: Mapping[str, Any]) -> None:
+        if refused := self._refusal(arn, transition.alarm.arn):
+            raise RefusedActionError(refused)
         if arn.startswith("arn:aws:sns:"):
             title = subject(transition.alarm.name, transition.new_state, self._region)
             self._clients("sns").publish(TopicArn=arn, Subject=title, Message=json.dumps(published))

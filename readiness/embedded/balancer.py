@@ -25,6 +25,7 @@ from readiness.embedded.haproxy_config import ConfigurationError, Group, Listene
 from readiness.embedded.metrics import Datum
 from readiness.embedded.moto_adapter import Action, AwsError, backend, call_moto
 from readiness.embedded.processes import Spawner, own_loopback_address
+from readiness.embedded.service_permissions import registration_refusal
 from readiness.embedded.settings import EmbeddedSettings
 from readiness.embedded.target_health import CheckResult, HealthChecks
 from readiness.embedded.targets import Address, GroupTargets, TargetState
@@ -149,6 +150,11 @@ class Balancers:
         """Return the state of every target of a group, draining ones included."""
         with self._lock:
             return {address: state.state for address, state in self._targets_of(target_group_arn).states().items()}
+
+    def why(self, target_group_arn: str, host: str, port: int) -> str:
+        """Return why a target is in its state, in the words of DescribeTargetHealth; empty for a healthy one."""
+        with self._lock:
+            return self._targets_of(target_group_arn).state((host, port)).description
 
     def in_use(self, target_group_arn: str) -> bool:
         """Tell whether any listener forwards to a target group, with whatever weight."""
@@ -326,6 +332,10 @@ class Balancers:
     def _register_targets(self, params: dict[str, Any]) -> Mapping[str, Any]:
         with self._lock:
             settings = self._settings_of(params["TargetGroupArn"])
+            if settings.target_type == "lambda":
+                for target in params["Targets"]:
+                    if refusal := registration_refusal(target["Id"], settings.arn):
+                        raise AwsError("AccessDenied", refusal, 403)
             for target in params["Targets"]:
                 self._register(settings, self._address(settings, target), target["Id"])
             self._apply_users_of(settings.arn)
@@ -460,7 +470,8 @@ class Balancers:
 
     def _group(self, arn: str) -> Group:
         settings = self._settings_of(arn)
-        return Group(group_id(arn), settings.algorithm, self._targets_of(arn).routed(settings.minimum_healthy))
+        routed = self._targets_of(arn).routed(settings.minimum_healthy)
+        return Group(group_id(arn), settings.algorithm, routed, is_function=settings.target_type == "lambda")
 
     # --- in the background
 

@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from readiness.embedded import composite_rule, metric_queries
-from readiness.embedded.alarm_actions import AlarmActions
+from readiness.embedded.alarm_actions import AlarmActions, Refusal
 from readiness.embedded.alarms import (
     Alarm,
     AlarmBook,
@@ -57,6 +57,7 @@ from readiness.embedded.metrics import (
     check_statistic,
 )
 from readiness.embedded.moto_adapter import Action, AwsError
+from readiness.embedded.service_permissions import alarm_refusal
 from readiness.embedded.settings import ACCOUNT_ID, EmbeddedSettings
 
 __all__ = ["CloudWatch", "Datum", "StatisticSet"]
@@ -85,15 +86,20 @@ class CloudWatch:
         settings: Region and time scale.
         clients: Gives the boto3 client of a service, for alarm actions.
         clock: Returns epoch seconds; tests inject one.
+        refusal: Tells why CloudWatch may not run an alarm's action.
     """
 
     def __init__(
-        self, settings: EmbeddedSettings, clients: Callable[[str], Any], clock: Callable[[], float] = time.time
+        self,
+        settings: EmbeddedSettings,
+        clients: Callable[[str], Any],
+        clock: Callable[[], float] = time.time,
+        refusal: Refusal = alarm_refusal,
     ) -> None:
         self._region = settings.region
         self._clock = clock
         self.store = MetricStore(settings.time_scale, clock)
-        self._alarm_actions = AlarmActions(clients, settings.region)
+        self._alarm_actions = AlarmActions(clients, settings.region, refusal)
         self.book = AlarmBook(act=self._enqueue_actions, clock=clock)
         self.evaluator = AlarmEvaluator(self.book, self.store)
         self._tags: dict[str, dict[str, str]] = {}

@@ -21,6 +21,7 @@ from readiness.embedded.moto_adapter import Action, MotoServer
 from readiness.embedded.processes import Spawner
 from readiness.embedded.rds import Rds
 from readiness.embedded.scheduler import Scheduler
+from readiness.embedded.service_permissions import Deliveries
 from readiness.embedded.settings import EmbeddedSettings
 from readiness.embedded.tag_index import TagIndex
 
@@ -99,6 +100,7 @@ class EmbeddedAws:
         balancers = Balancers(settings, spawner, clients, cloudwatch.put, functions.http_address)
         ecs = Ecs(settings, spawner, clients, balancers, cloudwatch.put, cloudwatch.alarm_state)
         return (
+            Deliveries(),
             functions,
             cloudwatch,
             balancers,

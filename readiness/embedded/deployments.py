@@ -2,6 +2,8 @@
 
 * rolling update, minimumHealthyPercent and maximumPercent
   https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html
+* a task that the load balancer finds unhealthy is replaced first and stopped afterwards, within maximumPercent
+  https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_services.html
 * canary deployment and its life-cycle stages
   https://docs.aws.amazon.com/AmazonECS/latest/developerguide/canary-deployment.html
 * circuit breaker: 50 % of the desired count, at least 3 and at most 200 failures; a task that becomes healthy resets
@@ -91,12 +93,22 @@ def _clamp(value: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class TaskView:
-    """One task that is starting or running and is not to stop."""
+    """One task that is starting or running and is not to stop.
+
+    Attributes:
+        id: Its identifier.
+        revision: Its service revision.
+        running: Whether it runs.
+        healthy: Whether it runs and the load balancer finds it healthy.
+        unhealthy: Whether the load balancer finds it unhealthy, so that it is to be replaced; a task that is neither is
+            still waited for.
+    """
 
     id: str
     revision: str
     running: bool
     healthy: bool
+    unhealthy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,17 +171,18 @@ def roll(view: View, revision: str, rules: Rules, *, may_start: bool = True) -> 
     """Bring a service one step nearer to having only healthy tasks of one revision, as many as desired.
 
     Never more than ``maximumPercent`` tasks start or run, and healthy tasks are stopped only while at least
-    ``minimumHealthyPercent`` stay healthy. Old tasks that aren't healthy are stopped first.
+    ``minimumHealthyPercent`` stay healthy. Old tasks that aren't healthy are stopped first; unhealthy ones of the
+    revision itself once they are replaced.
     """
     lower = math.ceil(view.desired * rules.minimum_healthy_percent / 100)
     upper = math.floor(view.desired * rules.maximum_percent / 100)
     new = view.of(revision)
     old = [task for task in view.tasks if task.revision != revision]
+    room = upper - len(view.tasks) if old else max(upper, view.desired) - len(new)
     commands: list[Command] = []
-    room = upper - len(view.tasks) if old else view.desired - len(new)
-    if may_start and (count := min(view.desired - len(new), room)) > 0:
+    if may_start and (count := min(_missing(view, new), room)) > 0:
         commands.append(Start(revision, count))
-    surplus = sorted(new, key=lambda task: (task.healthy, task.running))[: max(0, len(new) - view.desired)]
+    surplus = _surplus(view, new, no_room=may_start and room <= 0)
     spare = sum(task.healthy for task in view.tasks if task not in surplus) - lower
     ill = [task for task in old if not task.healthy]
     well = [task for task in old if task.healthy][: max(0, spare)]
@@ -178,13 +191,35 @@ def roll(view: View, revision: str, rules: Rules, *, may_start: bool = True) -> 
     return commands
 
 
-def hold(view: View, revision: str) -> list[Command]:
+def hold(view: View, revision: str, rules: Rules) -> list[Command]:
     """Keep as many tasks of a revision as desired, whatever else runs."""
-    missing = view.desired - len(view.of(revision))
-    if missing > 0:
-        return [Start(revision, missing)]
-    surplus = sorted(view.of(revision), key=lambda task: (task.healthy, task.running))[:-missing] if missing else []
+    tasks = view.of(revision)
+    room = max(view.desired, math.floor(view.desired * rules.maximum_percent / 100)) - len(tasks)
+    if (count := min(_missing(view, tasks), room)) > 0:
+        return [Start(revision, count)]
+    surplus = _surplus(view, tasks, no_room=room <= 0)
     return [Stop(tuple(task.id for task in surplus))] if surplus else []
+
+
+def _missing(view: View, tasks: Sequence[TaskView]) -> int:
+    """Return how many tasks of a revision are to be started; an unhealthy one is replaced while it still runs."""
+    return view.desired - sum(not task.unhealthy for task in tasks)
+
+
+def _surplus(view: View, tasks: Sequence[TaskView], *, no_room: bool) -> list[TaskView]:
+    """Return the tasks of a revision that are to be stopped.
+
+    An unhealthy one goes once its replacement is healthy, or unhealthy too; a replacement whose health is not known yet
+    keeps it. Without room for a replacement they go one at a time to make some.
+    """
+    unhealthy = [task for task in tasks if task.unhealthy]
+    waited_for = sum(not task.healthy and not task.unhealthy for task in tasks)
+    excess = len(tasks) - view.desired
+    if unhealthy:
+        if excess > 0:
+            return unhealthy[: max(0, excess - waited_for)]
+        return unhealthy[:1] if no_room and not waited_for else []
+    return sorted(tasks, key=lambda task: (task.healthy, task.running))[: max(0, excess)]
 
 
 IN_PROGRESS = "IN_PROGRESS"
@@ -222,6 +257,7 @@ class Deployment:
     stage_since: float = 0.0
     traffic: float = 0.0
     failures: int = 0
+    rollback_failures: int = 0
     triggered_alarms: tuple[str, ...] = ()
     breaker_tripped: bool = False
     rollback_reason: str = ""
@@ -248,8 +284,12 @@ class Deployment:
         wanted = self.source if self.rolling_back else self.target
         if self.over or revision != wanted or self.stage in ("BAKE_TIME", "CLEAN_UP"):
             return
-        self.failures += 1
-        if not self.rules.breaker or self.failures < self.rules.breaker_threshold(desired):
+        if self.rolling_back:
+            self.rollback_failures += 1
+        else:
+            self.failures += 1
+        counted = self.rollback_failures if self.rolling_back else self.failures
+        if not self.rules.breaker or counted < self.rules.breaker_threshold(desired):
             return
         if self.rolling_back:
             self._end(ROLLBACK_FAILED, "Service deployment rollback failed: tasks of the source revision fail too.")
@@ -274,6 +314,13 @@ class Deployment:
             self.rollback_reason = reason
             return
         self._end(STOPPED, reason.replace("rolled back", "failed"))
+
+    @property
+    def failure(self) -> str:
+        """Why it failed, in the words of ECS's deployment events; empty if it has not."""
+        if self.breaker_tripped:
+            return "tasks failed to start."
+        return "alarm detected." if self.triggered_alarms else ""
 
     def abort(self, reason: str) -> None:
         """Stop where it is: no task is started any more, none is stopped."""
@@ -332,7 +379,7 @@ class Deployment:
         """Go on with a canary deployment: green beside blue, a share of the traffic, all of it, blue away."""
         assert self.source is not None
         strays = [task.id for task in view.tasks if task.revision not in (self.source, self.target)]
-        both = hold(view, self.source) + hold(view, self.target)
+        both = hold(view, self.source, self.rules) + hold(view, self.target, self.rules)
         if self.stage == "RECONCILE_SERVICE":
             return self._reconcile(view, strays)
         if self.stage == "SCALE_UP":
@@ -352,18 +399,18 @@ class Deployment:
             if view.gone(self.source):
                 self._end(SUCCESSFUL)
             blue = tuple(task.id for task in view.of(self.source))
-            return [*hold(view, self.target), *([Stop(blue)] if blue else [])]
+            return [*hold(view, self.target, self.rules), *([Stop(blue)] if blue else [])]
         return both
 
     def _reconcile(self, view: View, strays: list[str]) -> list[Command]:
         """Bring a service that a stopped deployment left half-way back to its source before starting anew."""
         assert self.source is not None
         others = sum(count for revision, count in view.leaving.items() if revision != self.source)
-        commands: list[Command] = [Traffic(0.0), *hold(view, self.source)]
+        commands: list[Command] = [Traffic(0.0), *hold(view, self.source, self.rules)]
         if strays:
             return [*commands, Stop(tuple(strays))]
         if others:
-            return hold(view, self.source)
+            return hold(view, self.source, self.rules)
         self._enter("SCALE_UP", view.now)
         return [*commands, Start(self.target, view.desired)] if view.desired else commands
 
@@ -371,7 +418,7 @@ class Deployment:
         assert self.source is not None
         commands: list[Command] = []
         if self.status == ROLLBACK_REQUESTED:
-            self.status, self.rollback_started, self.failures = ROLLBACK_IN_PROGRESS, view.now, 0
+            self.status, self.rollback_started = ROLLBACK_IN_PROGRESS, view.now
             if self.shifts_traffic:
                 # Users first: whatever happens to the tasks, traffic is back on the old revision.
                 commands.append(Traffic(0.0))
@@ -384,7 +431,7 @@ class Deployment:
     def _restore(self, view: View) -> list[Command]:
         """Keep blue; stop green once blue can carry everything."""
         assert self.source is not None
-        commands = hold(view, self.source)
+        commands = hold(view, self.source, self.rules)
         green = tuple(task.id for task in view.of(self.target))
         if green and view.healthy(self.source) >= view.desired:
             commands.append(Stop(green))

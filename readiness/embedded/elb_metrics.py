@@ -2,6 +2,11 @@
 
 Names, criteria and dimensions: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html
 
+What a target answered counts as HTTPCode_Target_*, with a TargetResponseTime; what the load balancer answered by itself
+(502, 503, 504, 460, and 502 or 413 for a function that failed) as HTTPCode_ELB_*, without. A function's failures are
+LambdaUserError too, throttling included: AWS doesn't say which of its errors are LambdaInternalError, so that there is
+none here.
+
 Dimension sets: ``LoadBalancer``, and ``TargetGroup`` with ``LoadBalancer``. Those with ``AvailabilityZone`` are left
 out: addresses on loopback have no zone. What AWS reports only when it isn't zero is not reported when it is zero.
 
@@ -16,12 +21,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from readiness.embedded.haproxy_config import BROKEN_OFF
+from readiness.embedded.haproxy_config import BROKEN_OFF, FUNCTION_FAILED
 from readiness.embedded.metrics import Datum
 
 NAMESPACE = "AWS/ApplicationELB"
 
 _CONNECTION_FAILED = {"SC", "sC"}
+_CONNECTION_TIMED_OUT = "sC"
 
 
 @dataclass(slots=True)
@@ -42,7 +48,7 @@ class LogLine:
         status: Status that HAProxy logged.
         response_time_ms: Until the target's headers were there; -1 if there were none.
         ended: HAProxy's two characters for who ended the request and when.
-        act: ``fixed``, ``redirect``, ``none`` (no group), ``empty`` (no targets) or ``-``.
+        act: ``fixed``, ``redirect``, ``none`` (no group), ``empty`` (no targets), ``function`` (it failed) or ``-``.
     """
 
     backend: str
@@ -131,7 +137,7 @@ class ElbMetrics:
         total = _Counts()
         data: list[Datum] = []
         for identifier, counts in by_backend.items():
-            total.sums += counts.sums
+            total.sums += Counter({name: n for name, n in counts.sums.items() if name not in _TARGET_GROUP_ONLY})
             total.response_times_ms += counts.response_times_ms
             if identifier in target_groups:
                 dimensions = self._dimensions(target_groups[identifier])
@@ -139,12 +145,14 @@ class ElbMetrics:
                     {name: number for name, number in counts.sums.items() if name not in _LOAD_BALANCER_ONLY}
                 )
                 data += _data(timestamp, dimensions, of_group, counts.response_times_ms)
+                alone = (("TargetGroup", target_groups[identifier]),)
+                functions = Counter({name: n for name, n in counts.sums.items() if name in _TARGET_GROUP_ONLY})
+                data += _data(timestamp, alone, functions, Counter())
                 if (healthy := hosts.get(identifier, (0, 0))[0]) and counts.sums["RequestCount"]:
                     per_target = counts.sums["RequestCount"] / healthy
                     data.append(
                         Datum(NAMESPACE, "RequestCountPerTarget", dimensions, timestamp, "Count", (per_target,), (1.0,))
                     )
-                    alone = (("TargetGroup", target_groups[identifier]),)
                     data.append(
                         Datum(NAMESPACE, "RequestCountPerTarget", alone, timestamp, "Count", (per_target,), (1.0,))
                     )
@@ -156,6 +164,7 @@ class ElbMetrics:
         return (load_balancer,) if target_group is None else (load_balancer, ("TargetGroup", target_group))
 
 
+_TARGET_GROUP_ONLY = {"LambdaUserError"}
 _LOAD_BALANCER_ONLY = {
     "HTTPCode_ELB_3XX_Count",
     "HTTPCode_ELB_4XX_Count",
@@ -177,10 +186,12 @@ def _count(line: LogLine, times: int, by_backend: dict[str, _Counts]) -> None:
         counts.sums["HTTP_Redirect_Count"] += times
         counts.sums["HTTPCode_ELB_3XX_Count"] += times
         return
-    if line.act == "-" and line.status not in (400, 408):
+    if line.act == FUNCTION_FAILED:
+        counts.sums["LambdaUserError"] += times
+    if line.act in ("-", FUNCTION_FAILED) and line.status not in (400, 408):
         # Counted "only for requests where the load balancer node was able to choose a target".
         counts.sums["RequestCount"] += times
-    if line.response_time_ms >= 0 and line.server != BROKEN_OFF:
+    if line.response_time_ms >= 0 and line.server != BROKEN_OFF and line.act != FUNCTION_FAILED:
         counts.sums[f"HTTPCode_Target_{line.status // 100}XX_Count"] += times
         counts.response_times_ms[line.response_time_ms] += times
         return
@@ -197,6 +208,8 @@ def _status_sent(line: LogLine) -> int:
     """Return what the load balancer answered: HAProxy logs its own idea of a failed connection and of a client gone."""
     if line.ended.startswith("C"):
         return 460
+    if line.ended == _CONNECTION_TIMED_OUT:
+        return 504
     return 502 if line.act == "-" and line.status == 503 else line.status
 
 

@@ -5,6 +5,9 @@ https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balance
 
 Left out: multi-value headers (the attribute is off, as by default: of a header or query parameter given several times
 the last value counts). x-forwarded-for, -port and -proto and x-amzn-trace-id are the load balancer's to add.
+
+Where the function fails, the answer is the load balancer's own and carries a mark, by which its metrics tell it from an
+answer of the function. Clients never see the mark, and functions can't set it.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
+from readiness.embedded.haproxy_config import OWN_ANSWER
 from readiness.embedded.processes import own_loopback_address
 
 MAX_BODY_BYTES: Final = 1024 * 1024
@@ -89,7 +93,8 @@ def answer_of(result: Any) -> tuple[int, str, dict[str, str], bytes]:
     if len(json.dumps(result)) > MAX_BODY_BYTES:
         raise BadAnswerError(f"the answer is larger than {MAX_BODY_BYTES} bytes")
     reason = str(result.get("statusDescription") or "").partition(" ")[2] or _phrase(status)
-    return status, reason.replace("\r", " ").replace("\n", " "), headers, _decoded(result, body)
+    kept = {name: value for name, value in headers.items() if name.lower() != OWN_ANSWER}
+    return status, reason.replace("\r", " ").replace("\n", " "), kept, _decoded(result, body)
 
 
 def _decoded(result: Mapping[str, Any], body: str) -> bytes:
@@ -174,7 +179,7 @@ def _plain(status: HTTPStatus) -> tuple[int, str, Any, bytes]:
     title = f"{status.value} {status.phrase}"
     head, body = f"<head><title>{title}</title></head>", f"<center><h1>{title}</h1></center>"
     page = f"<html>\r\n{head}\r\n<body>\r\n{body}\r\n</body>\r\n</html>"
-    return status.value, status.phrase, {"content-type": "text/html"}, page.encode()
+    return status.value, status.phrase, {"content-type": "text/html", OWN_ANSWER: "1"}, page.encode()
 
 
 class _Server(ThreadingHTTPServer):

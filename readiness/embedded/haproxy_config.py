@@ -13,7 +13,8 @@ Behaviour is the Application Load Balancer's:
   https://docs.aws.amazon.com/elasticloadbalancing/latest/application/rule-condition-types.html
 * a forward action with weights picks a target group per request and never fails over to another group
   https://docs.aws.amazon.com/elasticloadbalancing/latest/application/rule-action-types.html
-* 502 for a refused or broken connection to the target, 503 without targets, 504 when the target does not answer in time
+* 502 for a refused or broken connection to the target, 503 without targets, 504 when the target does not take the
+  connection or does not answer in time; 502 for a function that fails
   https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html
 * X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Port
   https://docs.aws.amazon.com/elasticloadbalancing/latest/application/x-forwarded-headers.html
@@ -35,6 +36,12 @@ _STRIDE = 618_033  # the golden ratio's share of the slots, and prime to their n
 
 LOG_FORMAT = "%b %s %ST %Tr %ts %[var(txn.act)]"
 """One log line: backend, server, status, response time in ms (-1 without answer), how it ended, what was done."""
+
+OWN_ANSWER = "x-embedded-own-answer"
+"""Header by which the server of a function says that an answer is the load balancer's own: the function failed."""
+
+FUNCTION_FAILED = "function"
+"""What is logged as done for such an answer."""
 
 BROKEN_OFF = "broken_off"
 """The server that answers for a target which closed a reused connection without an answer."""
@@ -79,11 +86,19 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A target group: an identifier that HAProxy accepts as a name, how slots are drawn, and its targets."""
+    """A target group: an identifier that HAProxy accepts as a name, how slots are drawn, and its targets.
+
+    Attributes:
+        id: Its identifier.
+        algorithm: HAProxy's expression for the slot that a request draws.
+        targets: Its targets.
+        is_function: Whether its target is a Lambda function.
+    """
 
     id: str
     algorithm: str
     targets: tuple[Target, ...] = ()
+    is_function: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +314,10 @@ def _frontend(balancer: LoadBalancer, listener: Listener) -> list[str]:
         f"frontend {listener.id}",
         f"bind {balancer.address}:{listener.port}",
         "http-request set-var(txn.act) str(-)",
+        "http-request set-var(txn.began) date(0,ms)",
+        # HAProxy has one answer for a refused connection and for one that nobody took in time: only the time tells.
+        'http-after-response set-status 504 reason "Gateway Time-out" if { status 502 } '
+        f"!{{ var(txn.answered) -m found }} {{ date(0,ms),sub(txn.began) ge {_CONNECT_TIMEOUT_S * 1000 - 100} }}",
         'http-request set-header X-Forwarded-For "%[req.fhdr(x-forwarded-for)], %[src]" '
         "if { req.fhdr(x-forwarded-for) -m found }",
         "http-request set-header X-Forwarded-For %[src] if !{ req.fhdr(x-forwarded-for) -m found }",
@@ -426,6 +445,8 @@ def _backend(group: Group, with_targets: bool) -> list[str]:
         f"http-request set-var(txn.server) {group.algorithm},map_int({group.id}.map)",
         "http-request set-var(txn.act) str(empty) if !{ var(txn.server) -m found }",
         _return_503("!{ var(txn.server) -m found }"),
+        "http-response set-var(txn.answered) bool(true)",
+        *(_own_answers() if group.is_function else ()),
         "use-server %[var(txn.server)] if TRUE",
         f"server {BROKEN_OFF} unix@{BROKEN_OFF}.sock",
     ]
@@ -435,6 +456,14 @@ def _backend(group: Group, with_targets: bool) -> list[str]:
             for target in group.targets
         ]
     return lines
+
+
+def _own_answers() -> list[str]:
+    """Log a function's failure as the load balancer's own answer, and keep the mark from the client."""
+    return [
+        f"http-response set-var(txn.act) str({FUNCTION_FAILED}) if {{ res.hdr({OWN_ANSWER}) -m found }}",
+        f"http-response del-header {OWN_ANSWER}",
+    ]
 
 
 def _broken_off() -> list[str]:

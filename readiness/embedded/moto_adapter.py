@@ -44,6 +44,7 @@ from moto.moto_server.werkzeug_app import (
     create_backend_app,
 )
 from moto.s3.models import FakeBucket
+from moto.sns.models import Subscription
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.test import run_wsgi_app
@@ -122,6 +123,7 @@ def replace(service: str, actions: Mapping[str, Action]) -> None:
 
 def forget_all() -> None:
     """Take all actions back, as when one embedded AWS ends and another starts in the same process."""
+    check_deliveries(None)
     with _registry_lock:
         _overridden.clear()
         _replaced.clear()
@@ -164,6 +166,28 @@ def _permission_of_unconditional_statements(bucket: FakeBucket, action: str, res
 
 
 FakeBucket.get_permission = _permission_of_unconditional_statements  # type: ignore[method-assign, assignment]
+
+DeliveryCheck = Callable[[str, str], bool]
+"""Gets the ARNs of a topic and of a queue; returns whether a message from the one to the other is lost."""
+
+_delivery_check: DeliveryCheck | None = None
+_deliver = Subscription.publish
+
+
+def check_deliveries(check: DeliveryCheck | None) -> None:
+    """Ask this before each message from a topic to a queue; moto delivers whatever the queue's policy says."""
+    global _delivery_check
+    _delivery_check = check
+
+
+def _deliver_if_allowed(subscription: Subscription, message: str, message_id: str, **more: Any) -> None:
+    check = _delivery_check if subscription.protocol == "sqs" else None
+    if check is not None and check(subscription.topic_arn, subscription.endpoint):
+        return
+    _deliver(subscription, message, message_id, **more)
+
+
+Subscription.publish = _deliver_if_allowed  # type: ignore[method-assign, assignment]
 
 # Roles may attach AWS's own managed policies; moto knows them only when told to.
 default_user_config["iam"] = {"load_aws_managed_policies": True}

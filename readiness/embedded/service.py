@@ -243,18 +243,16 @@ def _classic_deployments(service: Service) -> list[dict[str, Any]]:
         owner = next((one for one in reversed(service.deployments) if one.machine.target == arn), service.current)
         machine = owner.machine
         is_primary = arn == service.primary()
-        if is_primary and service.current.machine.rolling_back:
-            state = "IN_PROGRESS"
-            newest = service.current.machine
-            reason = f"ECS deployment {service.current.id} failed: rolling back. {newest.rollback_reason}".strip()
+        newest = service.current
+        if is_primary and newest.machine.rolling_back:
+            state, reason = "IN_PROGRESS", _rollback_reason(newest, owner)
         elif is_primary:
-            newest = service.current.machine
-            state = _ROLLOUT_STATES.get(newest.status, "IN_PROGRESS")
-            reason = f"ECS deployment {service.current.id} {_words(state)}. {newest.status_reason}".strip()
+            state = _ROLLOUT_STATES.get(newest.machine.status, "IN_PROGRESS")
+            reason = _rollout_reason(owner if state == "COMPLETED" else newest, state)
         else:
             failed = machine.rolling_back or machine.status in (ROLLBACK_SUCCESSFUL, ROLLBACK_FAILED, STOPPED)
             state = "FAILED" if failed else "COMPLETED" if machine.status == SUCCESSFUL else "IN_PROGRESS"
-            reason = f"ECS deployment {owner.id} {_words(state)}. {machine.status_reason}".strip()
+            reason = _rollout_reason(owner, state)
         running, pending = service.counts(arn)
         revision = service.revisions[arn]
         described.append(
@@ -280,8 +278,21 @@ def _classic_deployments(service: Service) -> list[dict[str, Any]]:
     return described
 
 
-def _words(state: str) -> str:
-    return state.lower().replace("_", " ")
+def _rollout_reason(deployment: ServiceDeployment, state: str) -> str:
+    """Return a rolloutStateReason.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html
+    """
+    machine = deployment.machine
+    if state == "FAILED" and machine.breaker_tripped:
+        return f"ECS deployment circuit breaker: {machine.failure}"
+    ending = {"FAILED": f" {machine.failure or machine.status_reason}"}.get(state, "")
+    return f"ECS deployment {deployment.id} {state.lower().replace('_', ' ')}{':' if ending else '.'}{ending}"
+
+
+def _rollback_reason(failed: ServiceDeployment, source: ServiceDeployment) -> str:
+    cause = "ECS deployment circuit breaker" if failed.machine.breaker_tripped else "ECS deployment"
+    return f"{cause}: rolling back to deploymentId {source.id}. {failed.machine.rollback_reason}".strip()
 
 
 def describe_deployment(service: Service, deployment: ServiceDeployment) -> dict[str, Any]:

@@ -2,8 +2,11 @@
 
 * a task is registered when it is RUNNING, and deregistered and drained before its processes are stopped
   https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-load-balancing.html
-* a task whose target is unhealthy after the health-check grace period is stopped and replaced
+* a task whose target is unhealthy after the health-check grace period is replaced, and stopped once it is
   https://docs.aws.amazon.com/AmazonECS/latest/developerguide/load-balancer-healthcheck.html
+* events of a service, as far as AWS gives their words
+  https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html
+  https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-unhealthy-event-messages.html
 * tasks that fail again and again are started at longer and longer intervals
   https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-throttle-logic.html
 """
@@ -19,7 +22,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from readiness.embedded.deployments import Start, Stop, TaskView, Traffic, View, roll
+from readiness.embedded.deployments import (
+    ROLLBACK_SUCCESSFUL,
+    SUCCESSFUL,
+    Start,
+    Stop,
+    TaskView,
+    Traffic,
+    View,
+    roll,
+)
 from readiness.embedded.service import Revision, Service, ServiceDeployment
 from readiness.embedded.task import Task, TaskRequest
 
@@ -45,18 +57,22 @@ class TargetRegistry(Protocol):
     def health(self, target_group_arn: str) -> dict[tuple[str, int], str]:
         """Return the state of every target."""
 
+    def why(self, target_group_arn: str, host: str, port: int) -> str:
+        """Return why a target is in its state, in the words of DescribeTargetHealth."""
+
     def in_use(self, target_group_arn: str) -> bool:
         """Tell whether a listener forwards to the group."""
 
 
 @dataclass(slots=True)
 class _Placed:
-    """What the scheduler knows of one task: its targets, and since when it runs."""
+    """What the scheduler knows of one task: its targets, since when it runs, and in which group it is unhealthy."""
 
     targets: list[tuple[str, str, int]] = field(default_factory=list)
     registered: bool = False
     running_since: float = 0.0
     was_healthy: bool = False
+    unhealthy_in: str = ""
     draining: bool = False
     counted: bool = False
 
@@ -172,13 +188,15 @@ class ServiceScheduler:
             self._failures[service.arn] = 0
             service.current.machine.task_became_healthy(revision.arn)
         grace_s = float(service.settings.get("healthCheckGracePeriodSeconds") or 0) / self._time_scale
-        if "unhealthy" in states and self._clock() - placed.running_since >= grace_s:
-            group, _, port = placed.targets[states.index("unhealthy")]
-            reason = f"Task failed ELB health checks in (target-group {group})"
-            service.tell(f"(port {port}) is unhealthy in (target-group {group}) due to (reason Health checks failed)")
+        before, placed.unhealthy_in = placed.unhealthy_in, ""
+        if "unhealthy" not in states or self._clock() - placed.running_since < grace_s:
+            return
+        group, host, port = placed.targets[states.index("unhealthy")]
+        placed.unhealthy_in = group
+        if before != group:
+            why = f"(reason {self._targets.why(group, host, port)})"
+            service.tell(f"(task {task.id}) (port {port}) is unhealthy in (target-group {group}) due to {why}")
             self._count_failure(service, task, revision, placed)
-            task.deactivate(_SCHEDULER, reason)
-            self._drain(service, task, placed)
 
     def _count_failure(self, service: Service, task: Task, revision: Revision, placed: _Placed) -> None:
         """Count a task that ended by itself, could not start or was ill; not one that was asked to stop."""
@@ -190,6 +208,7 @@ class ServiceScheduler:
         if excess > 0:
             wait_s = min(_LONGEST_THROTTLE_S, 10.0 * 2.0 ** min(excess, 10)) / self._time_scale
             self._not_before[service.arn] = self._clock() + wait_s
+            service.tell("is unable to consistently start tasks successfully.")
         owner = next((one for one in reversed(service.deployments) if one.machine.target == revision.arn), None)
         if owner is not None:
             owner.tasks_failed += 1
@@ -203,6 +222,8 @@ class ServiceScheduler:
             for group, host, port in placed.targets:
                 self._targets.deregister(group, host, port)
                 service.tell(f"deregistered 1 targets in (target-group {group})")
+            if placed.targets:
+                service.tell("has begun draining connections on 1 tasks.")
         if not any((host, port) in self._targets.health(group) for group, host, port in placed.targets):
             task.stop(task.stop_code, task.stopped_reason)
 
@@ -243,7 +264,8 @@ class ServiceScheduler:
                 continue
             placed = self._placed.get(task.id, _Placed())
             healthy = task.running and placed.registered and self._is_healthy(placed)
-            tasks.append(TaskView(task.id, revision, task.running, healthy))
+            unhealthy = task.running and bool(placed.unhealthy_in)
+            tasks.append(TaskView(task.id, revision, task.running, healthy, unhealthy))
         return View(now=self._clock(), desired=service.desired, tasks=tasks, leaving=leaving, in_alarm=in_alarm)
 
     def _is_healthy(self, placed: _Placed) -> bool:
@@ -285,8 +307,12 @@ class ServiceScheduler:
         for task_id in task_ids:
             task, revision = service.tasks[task_id]
             owner = next((one for one in reversed(service.deployments) if one.machine.target == revision), None)
-            task.deactivate(_SCHEDULER, f"Scaling activity initiated by (deployment {owner.id if owner else ''})")
-            self._drain(service, task, self._placed.setdefault(task_id, _Placed()))
+            placed = self._placed.setdefault(task_id, _Placed())
+            reason = f"Scaling activity initiated by (deployment {owner.id if owner else ''})"
+            if placed.unhealthy_in:
+                reason = f"Task failed ELB health checks in (target-group {placed.unhealthy_in})"
+            task.deactivate(_SCHEDULER, reason)
+            self._drain(service, task, placed)
         stopped = " ".join(f"(task {task_id})" for task_id in task_ids)
         service.tell(f"has stopped {len(task_ids)} running tasks: {stopped}.")
 
@@ -304,13 +330,17 @@ class ServiceScheduler:
         deployment.updated_at = datetime.now(UTC)
         if machine.rollback_reason and deployment.rollback_started_at is None:
             deployment.rollback_started_at = deployment.updated_at
-            service.tell(f"(deployment {deployment.id}) is rolling back: {machine.rollback_reason}")
+            if machine.failure:
+                service.tell(f"(deployment {deployment.id}) deployment failed: {machine.failure}")
+            service.tell(f"rolling back to (deployment {_deployment_of(service, machine.source)}).")
         if not machine.over or deployment.finished_at is not None:
             return
         deployment.finished_at = deployment.updated_at
-        service.tell(
-            f"(deployment {deployment.id}) deployment {_ending(machine.status)}. {machine.status_reason}".strip()
-        )
+        if machine.status in (SUCCESSFUL, ROLLBACK_SUCCESSFUL):
+            ended = deployment.id if machine.status == SUCCESSFUL else _deployment_of(service, machine.source)
+            service.tell(f"(deployment {ended}) deployment completed.")
+        else:
+            service.tell(f"(deployment {deployment.id}) deployment failed: {machine.failure or machine.status_reason}")
 
     def _note_steady(self, service: Service, view: View, *, idle: bool) -> None:
         steady = (
@@ -333,8 +363,9 @@ class ServiceScheduler:
             service.tell("is inactive.")
 
 
-def _ending(status: str) -> str:
-    return "completed" if status in ("SUCCESSFUL", "ROLLBACK_SUCCESSFUL") else "failed"
+def _deployment_of(service: Service, revision: str | None) -> str:
+    """Return the id of the deployment that brought a revision out last."""
+    return next((one.id for one in reversed(service.deployments) if one.machine.target == revision), "")
 
 
 def _platform_version(revision: Revision) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -98,8 +99,8 @@ def check_deployment(configuration: Mapping[str, Any], balancers: Any) -> None:
         raise invalid("alarmNames must not be empty when deployment alarms are enabled.")
     canary = configuration.get("canaryConfiguration") or {}
     percent = float(canary.get("canaryPercent", 5.0))
-    if not 0.1 <= percent <= 100:
-        raise invalid(f"canaryPercent must be from 0.1 to 100.0, not {percent}.")
+    if not 0.1 <= percent <= 100 or not math.isclose(percent * 10, round(percent * 10), abs_tol=1e-6):
+        raise invalid(f"canaryPercent must be a multiple of 0.1 from 0.1 to 100.0, not {percent}.")
     for name, value in (
         ("canaryBakeTimeInMinutes", canary.get("canaryBakeTimeInMinutes", 10)),
         ("bakeTimeInMinutes", configuration.get("bakeTimeInMinutes", 0)),
@@ -108,6 +109,9 @@ def check_deployment(configuration: Mapping[str, Any], balancers: Any) -> None:
             raise invalid(f"{name} must be from 0 to 1440, not {value}.")
     if strategy == "CANARY" and balancers is not None:
         _check_canary(balancers)
+        if configuration.get("bakeTimeInMinutes") is None:
+            # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-ecs-service-deploymentconfiguration.html
+            raise refused("CANARY strategy without bakeTimeInMinutes, for which AWS documents 36 hours; say how long")
 
 
 def _check_canary(balancers: Any) -> None:

@@ -1,7 +1,10 @@
 """RunTask, StopTask, DescribeTasks, ListTasks, and the tasks that they are about.
 
 https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
-https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html
+https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html ("the equivalent of docker stop is issued"):
+at once, also to a task of a service. Its target is deregistered when the service scheduler sees that the task goes,
+and not drained before, as it is when the scheduler itself stops a task: clients may meet a 502.
+https://github.com/aws/containers-roadmap/issues/576
 https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html (stopped tasks: about an hour)
 https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html
 """
@@ -189,12 +192,8 @@ class Tasks:
         task = self.find(params["task"], cluster["clusterArn"])
         if task is None:
             raise invalid("The referenced task was not found.")
-        reason = params.get("reason") or "Task stopped by user"
-        if task.request.group.startswith("service:"):
-            task.deactivate("UserInitiated", reason)  # the service scheduler drains its target before it stops it
-            self._changed()
-        else:
-            task.stop("UserInitiated", reason)
+        task.stop("UserInitiated", params.get("reason") or "Task stopped by user")
+        self._changed()
         return {"task": task.describe()}
 
     def _describe_tasks(self, params: dict[str, Any]) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from readiness.embedded.cloudwatch import CloudWatch
 from readiness.embedded.functions import Functions
 from readiness.embedded.processes import Spawner
 from readiness.embedded.scheduler import Scheduler
+from readiness.embedded.service_permissions import Deliveries
 from readiness.embedded.settings import EmbeddedSettings
 
 
@@ -46,10 +47,11 @@ def running(state_dir: Path, time_scale: float = 60.0) -> Iterator[Parts]:
         cloudwatch = CloudWatch(settings, clients)
         scheduler = Scheduler(settings, clients)
         moto_adapter.replace("cloudwatch", cloudwatch.actions["cloudwatch"])
-        for part in (functions, scheduler):
+        deliveries = Deliveries()
+        for part in (deliveries, functions, scheduler):
             for service, actions in part.actions.items():
                 moto_adapter.override(service, actions)
-        for started in (functions, cloudwatch, scheduler):
+        for started in (deliveries, functions, cloudwatch, scheduler):
             started.start()
             stack.callback(started.stop)
         yield Parts(clients, functions, cloudwatch, scheduler)

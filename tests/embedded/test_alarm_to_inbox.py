@@ -23,12 +23,28 @@ def aws(tmp_path: Path) -> Iterator[Parts]:
         yield parts
 
 
+def allow(service: str, action: str, resource: str) -> dict[str, Any]:
+    return {"Effect": "Allow", "Principal": {"Service": service}, "Action": action, "Resource": resource}
+
+
+def document(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def shared_key(aws: Parts) -> str:
+    """Make a key that alarms and topics may use."""
+    services = ("cloudwatch.amazonaws.com", "sns.amazonaws.com")
+    policy = document(*(allow(service, "kms:*", "*") for service in services))
+    return str(aws.clients("kms").create_key(Policy=policy)["KeyMetadata"]["Arn"])
+
+
 def inbox(aws: Parts, attributes: dict[str, str] | None = None, *, encrypted: bool = False) -> tuple[str, str]:
     """Make a topic with a queue subscribed to it; return the topic's ARN and the queue's URL."""
-    key = {"KmsMasterKeyId": aws.clients("kms").create_key()["KeyMetadata"]["Arn"]} if encrypted else {}
-    topic = aws.clients("sns").create_topic(Name="alarms", Attributes=key)["TopicArn"]
-    queue = aws.clients("sqs").create_queue(QueueName="inbox", Attributes=key)["QueueUrl"]
     arn = f"arn:aws:sqs:eu-west-1:{ACCOUNT_ID}:inbox"
+    key = {"KmsMasterKeyId": shared_key(aws)} if encrypted else {}
+    topic = aws.clients("sns").create_topic(Name="alarms", Attributes=key)["TopicArn"]
+    policy = document(allow("sns.amazonaws.com", "sqs:SendMessage", arn))
+    queue = aws.clients("sqs").create_queue(QueueName="inbox", Attributes=key | {"Policy": policy})["QueueUrl"]
     aws.clients("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes=attributes or {})
     return topic, queue
 
@@ -137,6 +153,25 @@ def test_an_alarm_without_its_topic_says_so_in_its_history(aws: Parts, capsys: p
     summary = eventually(failed_action)[0]["HistorySummary"]
     assert summary.startswith(f"Failed to execute action arn:aws:sns:eu-west-1:{ACCOUNT_ID}:nowhere")
     assert "nowhere" in capsys.readouterr().err
+
+
+def test_an_alarm_at_a_topic_whose_key_does_not_let_it_rings_and_nobody_hears_it(aws: Parts) -> None:
+    topic, queue = inbox(aws)
+    shut = aws.clients("kms").create_key()["KeyMetadata"]["Arn"]  # with the policy that KMS gives to a new key
+    sns = aws.clients("sns")
+    sns.set_topic_attributes(TopicArn=topic, AttributeName="KmsMasterKeyId", AttributeValue=shut)
+    put_alarm(aws, topic)
+    put_errors(aws, 9)
+    cloudwatch = aws.clients("cloudwatch")
+
+    def items() -> Any:
+        found = cloudwatch.describe_alarm_history(AlarmName="errors", HistoryItemType="Action")["AlarmHistoryItems"]
+        return len(found) >= 2 and found
+
+    assert all(
+        "authorization to access the SNS topic encryption key" in item["HistorySummary"] for item in eventually(items)
+    )
+    assert "Messages" not in aws.clients("sqs").receive_message(QueueUrl=queue)
 
 
 def test_percentiles_and_expressions_come_through_the_api(aws: Parts) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import io
+import json
 import socket
 import threading
 import time
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +19,7 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
+from readiness.embedded import haproxy_config
 from readiness.embedded.guard import strays
 from readiness.embedded.processes import own_loopback_address
 from tests.embedded.stage import Stage, eventually, load, staged
@@ -230,6 +235,64 @@ def test_502_503_and_504_are_told_apart_and_counted(stage: Stage, servers: list[
     }
     eventually(lambda: total(stage, "RequestCount") == 4, 10, "metrics")
     assert {name: total(stage, name) for name in wanted} == wanted
+
+
+def test_a_connection_that_nobody_takes_in_time_is_a_504(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(haproxy_config, "_CONNECT_TIMEOUT_S", 1)
+    elbv2 = stage.clients("elbv2")
+    elbv2.modify_load_balancer_attributes(
+        LoadBalancerArn=stage.balancer, Attributes=[{"Key": "idle_timeout.timeout_seconds", "Value": "30"}]
+    )
+    with contextlib.ExitStack() as open_sockets:
+        full = open_sockets.enter_context(socket.socket())
+        full.bind((own_loopback_address(), 0))
+        full.listen(0)
+        host, port = full.getsockname()
+        for _ in range(3):  # the queue of a server that accepts nothing
+            waiting = open_sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex((host, port))
+        elbv2.register_targets(TargetGroupArn=stage.groups[0], Targets=[{"Id": host, "Port": port}])
+        assert stage.get()[0] == 504
+    eventually(lambda: total(stage, "HTTPCode_ELB_504_Count") == 1, 10, "metrics")
+    assert total(stage, "TargetConnectionErrorCount") == 1
+    assert total(stage, "HTTPCode_ELB_502_Count") == 0
+
+
+def test_a_function_that_fails_is_the_load_balancers_own_502(stage: Stage) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("index.py", 'def handler(event, context):\n    return {"statusCode": int(event["path"][1:])}\n')
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    role = stage.clients("iam").create_role(RoleName="f", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    functions, elbv2 = stage.clients("lambda"), stage.clients("elbv2")
+    code = {"ZipFile": archive.getvalue()}
+    function = functions.create_function(
+        FunctionName="f", Runtime="python3.12", Role=role, Handler="index.handler", Code=code
+    )["FunctionArn"]
+    group = elbv2.create_target_group(Name="f", TargetType="lambda")["TargetGroups"][0]["TargetGroupArn"]
+    stage.groups.append(group)
+    with pytest.raises(ClientError, match="does not have permission to invoke"):
+        elbv2.register_targets(TargetGroupArn=group, Targets=[{"Id": function}])
+    functions.add_permission(
+        FunctionName=function,
+        StatementId="balancer",
+        Action="lambda:InvokeFunction",
+        Principal="elasticloadbalancing.amazonaws.com",
+    )
+    elbv2.register_targets(TargetGroupArn=group, Targets=[{"Id": function}])
+    elbv2.modify_rule(RuleArn=stage.rule, Actions=[{"Type": "forward", "TargetGroupArn": group}])
+    assert [stage.get(path)[0] for path in ("/200", "/500", "/0")] == [200, 500, 502]
+    eventually(lambda: total(stage, "RequestCount") == 3, 10, "metrics")
+    wanted = {
+        "HTTPCode_Target_2XX_Count": 1,
+        "HTTPCode_Target_5XX_Count": 1,
+        "HTTPCode_ELB_5XX_Count": 1,
+        "HTTPCode_ELB_502_Count": 1,
+    }
+    assert {name: total(stage, name) for name in wanted} == wanted
+    assert total(stage, "TargetResponseTime", "SampleCount") == 2
+    functions.delete_function(FunctionName="f")
 
 
 def total(stage: Stage, name: str, statistic: str = "Sum") -> float:

@@ -312,6 +312,32 @@ def test_a_killed_task_is_replaced_and_its_requests_are_502_never_silence(balanc
     assert balanced.task(victim)["containers"][0]["exitCode"] == 137
 
 
+def test_stop_task_ends_a_task_before_its_target_has_drained(balanced: Stage) -> None:
+    balanced.serve(balanced.define("good"))
+    balanced.until_deployed()
+    elbv2 = balanced.clients("elbv2")
+    for group in balanced.groups:
+        elbv2.modify_target_group_attributes(
+            TargetGroupArn=group, Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "600"}]
+        )
+    victim = balanced.ecs.list_tasks(cluster="c", serviceName="s")["taskArns"][0]
+    balanced.ecs.stop_task(cluster="c", task=victim, reason="drill")
+    stopped = balanced.until(victim, "STOPPED")
+    assert (stopped["stopCode"], stopped["stoppedReason"]) == ("UserInitiated", "drill")
+    address = stopped["containers"][0]["networkInterfaces"][0]["privateIpv4Address"]
+
+    def draining() -> bool:
+        found = elbv2.describe_target_health(TargetGroupArn=balanced.groups[0])["TargetHealthDescriptions"]
+        return {one["TargetHealth"]["State"] for one in found if one["Target"]["Id"] == address} == {"draining"}
+
+    eventually(draining)
+    eventually(lambda: balanced.service()["runningCount"] == 2)
+    for group in balanced.groups:
+        elbv2.modify_target_group_attributes(
+            TargetGroupArn=group, Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "0"}]
+        )
+
+
 def test_a_deployment_can_be_stopped_and_goes_back(balanced: Stage) -> None:
     balanced.serve(balanced.define("good"), canary=True, deploymentConfiguration=CANARY)
     balanced.until_deployed()

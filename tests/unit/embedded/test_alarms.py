@@ -105,8 +105,11 @@ class World:
         self.published: list[dict[str, Any]] = []
         self.invoked: list[dict[str, Any]] = []
         self.sns_error = ""
+        self.refusal = ""
         settings = EmbeddedSettings(state_dir=Path("/nonexistent"), time_scale=time_scale)
-        self.cloudwatch = CloudWatch(settings, lambda _: self, clock=lambda: self.now)
+        self.cloudwatch = CloudWatch(
+            settings, lambda _: self, clock=lambda: self.now, refusal=lambda action, alarm: self.refusal
+        )
         self._actions = self.cloudwatch.actions["cloudwatch"]
 
     def publish(self, **message: str) -> None:

@@ -47,9 +47,11 @@ def balancer(weights: tuple[tuple[str, int], ...], targets: tuple[Target, ...] =
         Rule("r2", (Condition("host-header", ("*.x.com",)), Condition("query-string", ("a=b?",))), Redirect(301)),
         Rule("d", (), Forward(weights)),
     )
-    return LoadBalancer(
-        "127.9.9.9", 60, (Listener("l1", 8080, rules),), (Group("t1", ALGORITHMS["round_robin"], targets),)
+    groups = (
+        Group("t1", ALGORITHMS["round_robin"], targets),
+        Group("t2", ALGORITHMS["weighted_random"], is_function=True),
     )
+    return LoadBalancer("127.9.9.9", 60, (Listener("l1", 8080, rules),), groups)
 
 
 def test_weights_share_the_slots_in_their_proportion() -> None:
@@ -88,6 +90,12 @@ def test_haproxy_takes_the_configuration(tmp_path: Path) -> None:
     )
     assert checked.returncode == 0, checked.stderr
     assert "WARNING" not in checked.stderr
+
+
+def test_only_a_functions_group_knows_answers_that_are_the_load_balancers_own() -> None:
+    of_targets, of_function = render(balancer((("t1", 1),))).split("backend t")[1:]
+    assert "x-embedded-own-answer" not in of_targets
+    assert "http-response del-header x-embedded-own-answer" in of_function
 
 
 @pytest.mark.parametrize(
@@ -195,6 +203,13 @@ def test_a_target_of_a_group_that_nobody_forwards_to_is_unused() -> None:
 
 def test_initial_targets_are_neither_healthy_nor_unhealthy_hosts() -> None:
     assert targets("healthy", "initial", "unhealthy").host_counts() == (1, 1)
+
+
+def test_a_target_that_drains_is_neither_a_healthy_nor_an_unhealthy_host() -> None:
+    group = targets("healthy", "unhealthy", "healthy")
+    group.deregister(("127.0.0.9", 0), now=100.0, delay_s=15.0)
+    group.deregister(("127.0.0.9", 1), now=100.0, delay_s=15.0)
+    assert group.host_counts() == (1, 0)
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,24 @@ def test_what_is_not_done_is_refused_by_name() -> None:
             {"deploymentConfiguration": {"strategy": "CANARY"}, "loadBalancers": [{"targetGroupArn": "t"}]},
             "alternateTargetGroupArn",
         ),
+        (
+            {
+                "deploymentConfiguration": {"strategy": "CANARY"},
+                "loadBalancers": [
+                    {
+                        "targetGroupArn": "t",
+                        "advancedConfiguration": {
+                            "alternateTargetGroupArn": "u",
+                            "productionListenerRule": "r",
+                            "roleArn": "role",
+                        },
+                    }
+                ],
+            },
+            "bakeTimeInMinutes, for which AWS documents 36 hours",
+        ),
         ({"deploymentConfiguration": {"canaryConfiguration": {"canaryPercent": 0.0}}}, "canaryPercent"),
+        ({"deploymentConfiguration": {"canaryConfiguration": {"canaryPercent": 5.05}}}, "multiple of 0.1"),
         ({"deploymentConfiguration": {"bakeTimeInMinutes": 2000}}, "bakeTimeInMinutes"),
         ({"deploymentConfiguration": {"alarms": {"enable": True, "alarmNames": []}}}, "alarmNames"),
     ],

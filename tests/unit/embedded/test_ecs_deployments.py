@@ -104,6 +104,45 @@ def test_old_tasks_that_are_ill_go_first() -> None:
     assert stops == [Stop(("a",))]
 
 
+def unwell(desired: int, maximum: int, *tasks: tuple[str, str]) -> list[Command]:
+    """Return what is done about tasks of one revision: (id, healthy, unhealthy or starting)."""
+    views = [TaskView(name, NEW, True, state == "healthy", state == "unhealthy") for name, state in tasks]
+    return roll(View(now=0, desired=desired, tasks=views), NEW, Rules(maximum_percent=maximum))
+
+
+def test_an_unhealthy_task_is_replaced_before_it_is_stopped() -> None:
+    assert unwell(2, 200, ("a", "healthy"), ("b", "unhealthy")) == [Start(NEW, 1)]
+    assert unwell(2, 200, ("a", "healthy"), ("b", "unhealthy"), ("c", "starting")) == []
+    assert unwell(2, 200, ("a", "healthy"), ("b", "unhealthy"), ("c", "healthy")) == [Stop(("b",))]
+
+
+def test_a_replacement_that_is_unhealthy_too_makes_one_of_both_go() -> None:
+    assert Stop(("a",)) in unwell(1, 200, ("a", "unhealthy"), ("b", "unhealthy"))
+    assert unwell(1, 200, ("b", "unhealthy")) == [Start(NEW, 1)]
+
+
+def test_without_room_unhealthy_tasks_are_stopped_one_at_a_time_to_make_some() -> None:
+    assert unwell(2, 100, ("a", "unhealthy"), ("b", "unhealthy")) == [Stop(("a",))]
+    assert unwell(2, 100, ("b", "unhealthy")) == [Start(NEW, 1)]
+    assert unwell(2, 100, ("b", "unhealthy"), ("c", "starting")) == []
+    assert unwell(3, 150, ("a", "unhealthy"), ("b", "unhealthy"), ("c", "unhealthy")) == [Start(NEW, 1)]
+
+
+def test_a_task_that_recovered_leaves_one_too_many_which_is_stopped() -> None:
+    (stop,) = unwell(1, 200, ("a", "healthy"), ("b", "healthy"))
+    assert isinstance(stop, Stop)
+    assert len(stop.task_ids) == 1
+
+
+def test_green_is_replaced_first_too_and_blue_is_let_alone() -> None:
+    it = paper(CANARY)
+    it.until("BAKE_TIME")
+    blue = [task for task in it.tasks if task.revision == OLD]
+    green = [task for task in it.tasks if task.revision == NEW]
+    it.tasks = [*blue, green[0], TaskView(green[1].id, NEW, True, False, True)]
+    assert it.step() == [Start(NEW, 1)]
+
+
 def test_a_first_deployment_shifts_no_traffic_whatever_the_strategy() -> None:
     it = paper(CANARY, source=None)
     it.run()
@@ -264,6 +303,7 @@ def test_a_rollback_whose_tasks_fail_too_ends_as_failed_never_as_success() -> No
     for _ in range(3):
         it.deployment.task_failed(OLD, 2)
     assert it.deployment.status == "ROLLBACK_FAILED"
+    assert it.deployment.failures == 3  # those of the release; the rollback's are its own
 
 
 def test_what_a_stopped_deployment_left_is_cleared_away_first() -> None:

@@ -51,6 +51,8 @@ def test_what_is_zero_is_not_published() -> None:
     ("line", "status", "connection_errors", "requests"),
     [
         ("t1 s1 503 -1 SC -", 502, 1, 1),  # refused
+        ("t1 s1 503 -1 sC -", 504, 1, 1),  # nobody took the connection in time
+        ("t1 s1 504 -1 sC -", 504, 1, 1),
         ("t1 s1 502 -1 SH -", 502, 0, 1),  # closed without an answer
         ("t1 s1 504 -1 sH -", 504, 0, 1),  # no answer in time
         ("t1 s1 503 -1 LR empty", 503, 0, 0),  # no target: none was chosen
@@ -67,6 +69,20 @@ def test_the_load_balancers_own_errors_are_told_apart(
     assert bool(found.get(("", "TargetConnectionErrorCount"))) is bool(connection_errors)
     assert bool(found.get(("", "RequestCount"))) is bool(requests)
     assert not [name for _, name in found if "Target_" in name or name == "TargetResponseTime"]
+
+
+def test_a_function_that_failed_is_the_load_balancers_error_and_no_answer_of_a_target() -> None:
+    found = collected("t1 s1 502 7 -- function", "t1 s1 413 3 -- function", "t1 s1 500 9 -- -")
+    one = "targetgroup/one/1"
+    assert found["", "HTTPCode_ELB_502_Count"] == {1: 1}
+    assert found["", "HTTPCode_ELB_5XX_Count"] == {1: 1}
+    assert found["", "HTTPCode_ELB_4XX_Count"] == {1: 1}
+    assert found["", "HTTPCode_Target_5XX_Count"] == {1: 1}  # the answer 500 that the function gave by itself
+    assert found["", "TargetResponseTime"] == {0.009: 1}
+    assert found["", "RequestCount"] == {3: 1}
+    assert found[one, "LambdaUserError"] == found["alone", "LambdaUserError"] == {2: 1}
+    assert ("", "LambdaUserError") not in found
+    assert ("", "HTTPCode_Target_4XX_Count") not in found
 
 
 def test_fixed_responses_and_redirects_are_no_requests_to_targets() -> None:

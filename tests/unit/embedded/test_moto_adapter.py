@@ -200,6 +200,21 @@ def test_a_bucket_carries_the_tags_that_only_cloudformation_may_set(clients):
     assert tags == [{"Key": "aws:cloudformation:stack-name", "Value": "s"}]
 
 
+def test_a_message_from_a_topic_to_a_queue_is_asked_about_before_it_is_sent(clients):
+    asked = []
+    topic = clients("sns").create_topic(Name="t")["TopicArn"]
+    url = clients("sqs").create_queue(QueueName="q")["QueueUrl"]
+    queue = "arn:aws:sqs:eu-west-1:123456789012:q"
+    clients("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue)
+    moto_adapter.check_deliveries(lambda *ends: asked.append(ends) or True)
+    clients("sns").publish(TopicArn=topic, Message="lost")
+    moto_adapter.check_deliveries(None)
+    clients("sns").publish(TopicArn=topic, Message="kept")
+    assert asked == [(topic, queue)]
+    (message,) = clients("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+    assert json.loads(message["Body"])["Message"] == "kept"
+
+
 def test_managed_policies_of_aws_can_be_attached(clients):
     iam = clients("iam")
     iam.create_role(RoleName="r", AssumeRolePolicyDocument="{}")
