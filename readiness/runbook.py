@@ -198,7 +198,7 @@ def read_runbook(path: Path, root: Path) -> Runbook:
     first_line = _normal(text).count("\n") - body.count("\n") + 1
     tokens = runbook_body.parse(body)
     try:
-        steps = runbook_steps.parse_steps(text, path.name).steps
+        steps = runbook_steps.parse_steps(text, str(path)).steps
     except StepsError as error:
         raise RunbookError(error.message, hint=error.hint) from error
     return Runbook(

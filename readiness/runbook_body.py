@@ -17,7 +17,8 @@ from readiness.model import record
 
 _VARIABLE = re.compile(r"^[A-Z][A-Z0-9_]*$")
 _USED = re.compile(r"\$\{?(?P<name>[A-Z][A-Z0-9_]*)")
-_SET = re.compile(r"(?<![\w${])(?P<name>[A-Z][A-Z0-9_]*)\+?=|\b(?:for|read(?: -[a-z]+)*) (?P<loop>[A-Z][A-Z0-9_]*)\b")
+_SET = re.compile(r"(?<![\w${])([A-Z][A-Z0-9_]*)\+?=|\bfor ([A-Z][A-Z0-9_]*) in\b")
+_READ = re.compile(r"\bread\b(?P<names>[^&|;\n]*)")
 _GIVEN = re.compile(r"AWS_[A-Z_]+|HOME|PATH|PWD|USER|SHELL|TMPDIR|RANDOM|SECONDS|IFS|STEP_OUTPUT|N[FR]")
 """What a shell has by itself, and two that are awk's."""
 _ATTRIBUTES = ("name", "inputs", "outputs", "expect")
@@ -190,7 +191,8 @@ def _unknown(code: str, known: Collection[str]) -> list[str]:
 
 
 def _set_in(code: str) -> set[str]:
-    return {match["name"] or match["loop"] for match in _SET.finditer(code)}
+    found = {match[1] or match[2] for match in _SET.finditer(code)}
+    return found.union(*(re.findall(r"\b[A-Z][A-Z0-9_]*\b", match["names"]) for match in _READ.finditer(code)))
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import yaml
 from readiness.errors import ReadinessError
 
 _FRONT = re.compile(r"\A\ufeff?---[ \t]*\r?\n(?P<front>.*?)^---[ \t]*(?:\r?\n|\Z)", re.MULTILINE | re.DOTALL)
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/()-]*(?<! )")
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/():-]*(?<![ :])")
 
 
 class FrontError(ReadinessError):
