@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -199,7 +200,8 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name for name in text.split(",") if name)
 
 
-def _syntax_faults(code: str) -> list[str]:
+@lru_cache(maxsize=1024)
+def _syntax_faults(code: str) -> tuple[str, ...]:
     """Return what ``bash -n`` says of commands, which it reads and does not run.
 
     Raises:
@@ -210,5 +212,5 @@ def _syntax_faults(code: str) -> list[str]:
     except ToolError as error:
         if error.exit_code in (None, 127):
             raise
-        return [f"is no bash: {error.stderr.strip()}"]
-    return []
+        return (f"is no bash: {error.stderr.strip()}",)
+    return ()
