@@ -26,7 +26,7 @@ def add(commands: Any) -> None:
         description="What stands in the runbooks' front matter, and what may be written into it. Everything else in a "
         "runbook stays as it is, to the byte.",
     )
-    acts = parser.add_subparsers(title="what to do", metavar="ACT", required=True)
+    acts = parser.add_subparsers(title="what to do", metavar="ACT", required=True, help="one of these")
     _add_list(acts)
     _add_index(acts)
     _add_sign(acts)
