@@ -95,7 +95,8 @@ def _entry(runbook: Runbook, on: date | None, max_age: timedelta, samples: bool)
 
 def cells(entry: Entry) -> tuple[str, ...]:
     """Return an entry as text, a cell for each of ``HEAD``."""
-    rehearsed = f"{entry.rehearsed_on} {entry.rehearsed}" if entry.rehearsed_on else entry.rehearsed
+    last = f"{entry.rehearsed_on} ({entry.rehearsed_in}, {entry.rehearsed})"
+    rehearsed = last if entry.rehearsed_on else entry.rehearsed
     status = f"{entry.status}: {entry.why}" if entry.why else entry.status
     return (
         entry.runbook,

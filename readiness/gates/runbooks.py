@@ -32,6 +32,8 @@ from readiness.scan.values import render
 
 _ALARM_TYPES = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
 _NAMED = re.compile(r"\bRunbook: *(\S+?)[.,;)]*(?=\s|$)")
+SAMPLE_REVIEW = "runbooks/sample-review"
+"""Rule of the finding that a runbook's only reviews are samples."""
 _HELP = "See runbooks/README.md: the form of a runbook, and what a review means."
 
 
@@ -277,7 +279,7 @@ def _review_findings(runbook: Runbook, seen: Observation, settings: Settings) ->
     elif all(review.sample for review in reviews):
         whose = f"Its review by {reviews[0].name} is a sample"
         message = f"{whose}: no person stands behind it, and on AWS it counts for nothing"
-        yield _finding("sample-review", runbook.path, Severity.LOW, message)
+        yield _finding(SAMPLE_REVIEW.partition("/")[2], runbook.path, Severity.LOW, message)
     if runbook.about.next_review < seen.on:
         message = f"It was to be reviewed by {runbook.about.next_review}"
         yield _finding("review-due", runbook.path, Severity.MEDIUM, message)

@@ -30,8 +30,12 @@ def runbooks(content: Content) -> Section:
     rows = [_runbook_row(entry, result) for entry in listed]
     nothing = blocks.nothing()
     rows += [
-        (blocks.code(path), nothing, nothing, "unreadable", nothing, nothing, _faults(path, result))
-        for path in seen.unreadable
+        (
+            blocks.code(path),
+            *[nothing] * 5,
+            blocks.lines(blocks.badge("bad", "unreadable"), blocks.small(why)),
+        )
+        for path, why in seen.unreadable.items()
     ]
     table = Table(
         caption=f"Runbooks in {seen.folder}/, as they were on {seen.on}",
@@ -49,32 +53,30 @@ def runbooks(content: Content) -> Section:
 def _runbook_row(entry: Entry, result: GateResult) -> Sequence[str | Markup]:
     tones: dict[str, Tone] = {runbook_index.REVIEWED: "good", runbook_index.SAMPLE: "warn"}
     when = blocks.lines(str(entry.rehearsed_on), blocks.small(blocks.code(entry.rehearsed_in)))
-    status = blocks.lines(
-        blocks.badge(tones.get(entry.status, "bad"), entry.status),
-        *(blocks.small(words) for words in (entry.why, "its next review is due" if entry.due else "") if words),
-    )
+    status = blocks.badge(tones.get(entry.status, "bad"), entry.status)
     return (
         blocks.lines(entry.title, blocks.small(blocks.code(entry.path))),
         ", ".join(entry.alarms) or blocks.nothing(),
         entry.owner,
         entry.reviewer or "nobody",
-        str(entry.reviewed_on or blocks.nothing()),
+        str(entry.reviewed_on) if entry.reviewed_on else blocks.nothing(),
         blocks.lines(when, blocks.small(entry.rehearsed)) if entry.rehearsed_on else "never",
         blocks.lines(status, _faults(entry.path, result)),
     )
 
 
-def _faults(path: str, result: GateResult) -> Markup:
-    """Return what the gate found about a runbook."""
+def _faults(path: str, result: GateResult) -> Markup | str:
+    """Return what the gate found about a runbook; that its review is a sample, its status says already."""
     found = [each for each in result.findings if each.finding.subject == path]
-    if not found:
-        return blocks.badge("good", "no finding")
+    told = [each for each in found if each.finding.rule != runbook_gate.SAMPLE_REVIEW]
+    if not told:
+        return "" if found else blocks.badge("good", "no finding")
     words = [
         f"{each.finding.message}{'' if each.disposition is Disposition.OPEN else f' ({each.disposition})'}"
-        for each in found
+        for each in told
     ]
-    opened = any(each.disposition is Disposition.OPEN for each in found)
-    said = blocks.badge("bad" if opened else "plain", blocks.count(len(found), "finding"))
+    opened = any(each.disposition is Disposition.OPEN for each in told)
+    said = blocks.badge("bad" if opened else "plain", blocks.count(len(told), "finding"))
     return blocks.lines(said, *(blocks.small(each) for each in words))
 
 

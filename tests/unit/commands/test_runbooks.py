@@ -160,7 +160,10 @@ def test_a_rehearsal_is_recorded_from_the_evidence_of_a_run(folder: Path, capsys
     assert runbook.unrehearsed(TODAY, timedelta(days=3650)) == ""
     assert runbook.content_hash == wording
     assert runbook.void_reviews(None, timedelta(days=180)) == {}
-    assert "| 2026-03-01 on the embedded AWS | sample review |" in (folder / "README.md").read_text()
+    assert (
+        "| 2026-03-01 (20260301-120000-abcd, on the embedded AWS) | sample review |"
+        in (folder / "README.md").read_text()
+    )
 
     (folder / "rollback.md").write_text((folder / "rollback.md").read_text() + "more\n")
     assert command(["runbooks", "rehearsed", "rollback", str(bundle)]) == 1
