@@ -191,6 +191,10 @@ def read_runbook(path: Path, root: Path) -> Runbook:
     Raises:
         RunbookError: it has no front matter, or a wrong one, or steps that no drill could follow.
     """
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise RunbookError(
+            f"{path}: lies outside of the repository.", hint="Keep the file itself there, no link to it."
+        )
     text = read_text(path)
     about = front_matter(text, path)
     parts = runbook_front.split(_normal(text))

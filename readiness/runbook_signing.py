@@ -103,6 +103,7 @@ def _write(path: Path, text: str, edit: Callable[[str], str]) -> None:
     Raises:
         RunbookError: it cannot be edited, or cannot be written, or somebody else changed it meanwhile.
     """
+    path = path.resolve()  # a link stays one
     partial = path.with_name(f".{path.name}.partial")
     try:
         partial.write_bytes(edit(text).encode())

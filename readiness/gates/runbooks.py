@@ -239,7 +239,12 @@ def _plan_findings(seen: Observation) -> Iterator[Finding]:
 
 
 def _required_findings(seen: Observation, settings: Settings) -> Iterator[Finding]:
-    """Yield each runbook that must exist, or must have been rehearsed, and is not."""
+    """Yield each runbook that must exist, or must have been rehearsed, and is not.
+
+    An empty folder is a gap already: it may be the wrong one.
+    """
+    if not seen.runbooks and not seen.unreadable:
+        return
     by_id = {runbook.about.id: runbook for runbook in seen.runbooks}
     for name in dict.fromkeys((*settings.required, *settings.rehearsed)):
         if name not in by_id:

@@ -224,6 +224,16 @@ def test_a_link_inside_a_block_of_code_is_none(tmp_path: Path):
     assert read(tmp_path, "```text\n[a](none.md)\n```\n\n`[a](none.md)`\n").dead_links == ()
 
 
+def test_a_file_that_is_a_link_out_of_the_repository_is_refused(tmp_path: Path):
+    (tmp_path / "it.md").write_text(FRONT + BODY, encoding="utf-8")
+    (tmp_path / "repository" / "runbooks").mkdir(parents=True)
+    path = tmp_path / "repository" / "runbooks" / "it.md"
+    path.symlink_to(tmp_path / "it.md")
+
+    with pytest.raises(RunbookError, match="lies outside of the repository"):
+        read_runbook(path, tmp_path / "repository")
+
+
 # --- samples and rehearsals ------------------------------------------------------------------------------------------
 
 

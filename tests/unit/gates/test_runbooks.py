@@ -21,6 +21,7 @@ from readiness.model import Environment, Outcome, Severity
 from readiness.plan import load_plan
 from readiness.runbook import SECTIONS, FrontMatter, Rehearsed, Review, Runbook
 from readiness.runbook_body import Block
+from tests.unit.samples import a_plan
 
 ROOT = Path(__file__).parents[3]
 ON = date(2026, 6, 1)
@@ -344,21 +345,22 @@ def test_the_shipped_runbooks_do_not_let_anybody_go_live(tmp_path: Path):
     assert rules(seen).count("no-valid-review") == 11
 
 
-def test_nothing_there_at_all_is_seen_as_nothing(tmp_path: Path):
-    ctx = replace(context(tmp_path, tmp_path), templates=())
+def test_nothing_there_at_all_is_inconclusive(tmp_path: Path):
+    ctx = replace(context(tmp_path, tmp_path), templates=(), plan=replace(a_plan(), objectives=()))
 
     seen = observe(ctx, Settings())
     judgement = judge(seen, Settings())
 
     assert (seen.alarms, seen.runbooks, seen.index) == ((), (), "none")
     assert (judgement.examined, [gap.what for gap in judgement.gaps]) == (0, ["alarms", "runbooks"])
+    assert outcome(seen) is Outcome.INCONCLUSIVE
 
 
-def test_an_empty_repository_without_a_plan_for_runbooks_is_inconclusive(tmp_path: Path):
-    seen = replace(observe(replace(context(tmp_path, tmp_path), templates=()), Settings()), promised={})
+def test_an_empty_folder_beside_alarms_fails(tmp_path: Path):
+    seen = observe(context(tmp_path, tmp_path), Settings())
 
-    judgement = judge(seen, Settings(required=()))
-    assert decide.outcome(judgement, (), (Severity.CRITICAL, Severity.HIGH)) is Outcome.INCONCLUSIVE
+    assert outcome(seen) is Outcome.FAILED
+    assert set(rules(seen)) == {"alarm-runbook-missing", "runbook-missing"}
 
 
 def edited(folder: Path) -> Path:
