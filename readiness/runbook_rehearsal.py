@@ -21,6 +21,8 @@ def rehearsed_by(runbook: Runbook, bundle: Path) -> Rehearsed:
         EvidenceError: the bundle was altered, or does not prove that the runbook was followed as it is now, step by
             step, and that it worked.
     """
+    if not bundle.is_dir():
+        raise EvidenceError(f"{bundle} is no evidence bundle: there is no such folder.")
     evidence.check_manifest(bundle)
     run = evidence.read_record(bundle)
     path = evidence.observation_path(rollback.GATE.id)
