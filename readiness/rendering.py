@@ -42,7 +42,8 @@ def _page(content: Content) -> Mapping[str, bytes]:
 
 def _markdown(content: Content) -> Mapping[str, bytes]:
     warning = "".join(f"> **Take care.** {notice}\n\n" for notice in content.notices)
-    return {evidence.REPORT: (warning + report.markdown(content.record, content.plan)).encode("utf-8", "replace")}
+    told = report.markdown(content.record, content.plan, content.root)
+    return {evidence.REPORT: (warning + told).encode("utf-8", "replace")}
 
 
 def _findings(name: str) -> Callable[[Content], Mapping[str, bytes]]:

@@ -432,7 +432,7 @@ def conclude(this: Run) -> Record:
         reasons=reasons,
     )
     this.bundle.put_json(evidence.RECORD, Record, record)
-    this.bundle.put(evidence.REPORT, report.markdown(record, this.plan).encode())
+    this.bundle.put(evidence.REPORT, report.markdown(record, this.plan, this.bundle.root).encode())
     put_page(this, record)
     for name, data in report.findings_of(record, this.plan.blocking_severities).items():
         this.bundle.put(name, data)

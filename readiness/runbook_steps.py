@@ -137,8 +137,8 @@ def _attributes(info: str, name: str, line: int) -> dict[str, str]:
     except ValueError as error:
         raise StepsError(f"{name}:{line}: its attributes cannot be read: {error}.") from None
     found = dict(word.partition("=")[::2] for word in words)
-    if not ({"step", "timeout", "expect"} & set(found)):
-        return {}
+    if not ({"step", "timeout", "expect"} & set(found)) or ("name" in found and "step" not in found):
+        return {}  # a block for people
     if not STEP_ID.fullmatch(f"step={found.get('step', '')}"):
         raise StepsError(f"{name}:{line}: a step needs an id.", hint="Write step=what-it-does.")
     for key in found.keys() - {"step", "timeout", "expect"}:

@@ -11,6 +11,7 @@ from readiness.commands import (
     plan,
     report,
     run,
+    runbooks,
     scan,
     selftest,
     teardown,
@@ -19,5 +20,21 @@ from readiness.commands import (
     waive,
 )
 
-COMMANDS = (run, scan, waive, verify, report, compare, selftest, gates, plan, up, drill, down, teardown, aws)
+COMMANDS = (
+    plan,
+    run,
+    scan,
+    waive,
+    runbooks,
+    verify,
+    report,
+    compare,
+    selftest,
+    gates,
+    up,
+    drill,
+    down,
+    teardown,
+    aws,
+)
 """In the order of the help."""

@@ -36,6 +36,7 @@ from readiness.model import (
     Stage,
     record,
 )
+from readiness.runbook import content_hash
 from readiness.runbook_steps import StepRun
 
 Way = Literal["automatic", "runbook"]
@@ -80,6 +81,7 @@ class Rehearsal:
         release: The bad release's story, as ECS tells it.
         steps: What became of the runbook's steps.
         runbook_fault: Why it could not be followed at all.
+        runbook_hash: The runbook's content hash, in the wording that was followed.
         put_back: Whether the harness had to bring the previous revision back by itself afterwards.
     """
 
@@ -105,12 +107,23 @@ class Rehearsal:
     steps: tuple[StepRun, ...] = ()
     planned_steps: tuple[str, ...] = ()
     runbook_fault: str = ""
+    runbook_hash: str = ""
     put_back: bool = False
 
     @property
     def name(self) -> str:
         """What it is called in findings."""
         return f"{self.kind}, {'rolled back by itself' if self.way == 'automatic' else 'taken back by the runbook'}"
+
+
+@record
+class Followed:
+    """How a runbook was followed; its parts are those of a ``Rehearsal``."""
+
+    steps: tuple[StepRun, ...] = ()
+    planned_steps: tuple[str, ...] = ()
+    runbook_fault: str = ""
+    runbook_hash: str = ""
 
 
 @record
@@ -280,7 +293,7 @@ def _by_runbook(
     if detected:
         timeline.mark("alarm", detected[0])
     decided_at = timeline.mark("decide: the runbook is followed")
-    steps, planned, fault = follow_runbook(ctx, plan.runbook.id, timeline)
+    followed = follow_runbook(ctx, plan.runbook.id, timeline)
     back = drill.latest_release(ecs, ctx.clone, decided_at)
     rolled_back_at = back.finished_at if back and back.status == "SUCCESSFUL" else None
     if rolled_back_at:
@@ -294,31 +307,36 @@ def _by_runbook(
         "failed_tasks": failed_tasks,
         "release": release,
         "runbook": f"{_FOLDER}/{plan.runbook.id}.md",
-        "steps": steps,
-        "planned_steps": planned,
-        "runbook_fault": fault,
+        "steps": followed.steps,
+        "planned_steps": followed.planned_steps,
+        "runbook_fault": followed.runbook_fault,
+        "runbook_hash": followed.runbook_hash,
     }
 
 
-def follow_runbook(ctx: Context, runbook: str, timeline: Timeline) -> tuple[tuple[StepRun, ...], tuple[str, ...], str]:
-    """Follow a runbook; return what became of its steps, which it has, and why it could not be followed at all."""
+def follow_runbook(ctx: Context, runbook: str, timeline: Timeline) -> Followed:
+    """Follow a runbook; return what became of its steps, or why it could not be followed at all."""
     path = ctx.repository / _FOLDER / f"{runbook}.md"
     try:
-        steps = runbook_steps.parse_steps(path.read_text(encoding="utf-8"), str(path))
+        text = path.read_text(encoding="utf-8")
+        steps = runbook_steps.parse_steps(text, str(path))
     except (OSError, UnicodeDecodeError, ReadinessError) as error:
-        return (), (), str(error)
+        return Followed(runbook_fault=str(error))
+    wording = content_hash(text)
     planned = tuple(step.id for step in steps.steps)
     known = inputs_of(ctx.clone.outputs)
     missing = sorted(steps.inputs.keys() - known.keys())
     if missing:
-        return (), planned, f"it asks for {', '.join(missing)}, which no output of the stack gives"
+        fault = f"it asks for {', '.join(missing)}, which no output of the stack gives"
+        return Followed(planned_steps=planned, runbook_fault=fault, runbook_hash=wording)
     environment = runbook_steps.step_environment(ctx.variables)
     values = {name: known[name] for name in steps.inputs}
 
     def tell(what: str) -> None:
         timeline.mark(what)
 
-    return runbook_steps.follow(steps, values, environment, cwd=ctx.repository, tell=tell), planned, ""
+    done = runbook_steps.follow(steps, values, environment, cwd=ctx.repository, tell=tell)
+    return Followed(steps=done, planned_steps=planned, runbook_hash=wording)
 
 
 def inputs_of(outputs: Mapping[str, str]) -> dict[str, str]:

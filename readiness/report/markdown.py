@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from readiness.model import (
     Disposition,
@@ -17,14 +18,21 @@ from readiness.model import (
 )
 from readiness.report.figure import figure, interval
 from readiness.report.findings_section import findings_section
+from readiness.report.runbook_section import runbook_section
 from readiness.report.text import code, prose, table
 from readiness.report.thresholds import SYMBOLS, margin, met
 
 _MARKS = {Outcome.PASSED: "✅ passed", Outcome.FAILED: "❌ failed", Outcome.INCONCLUSIVE: "❔ inconclusive"}
 
 
-def markdown(record: Record, plan: Plan) -> str:
-    """Return the report of a run."""
+def markdown(record: Record, plan: Plan, root: Path | None = None) -> str:
+    """Return the report of a run.
+
+    Args:
+        record: The record.
+        plan: The plan of the run.
+        root: Folder of its bundle, for what stands in observations only; None = those parts are left out.
+    """
     parts = [
         _head(record, plan),
         _reasons(record),
@@ -32,6 +40,7 @@ def markdown(record: Record, plan: Plan) -> str:
         _measurements(record.results),
         findings_section(record),
         _gaps(record),
+        runbook_section(record, plan, root),
         _residual(record),
         _signatures(record, plan),
         _provenance(record),

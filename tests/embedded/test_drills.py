@@ -21,6 +21,7 @@ from readiness.gates import rollback, task_loss
 from readiness.ledger import FILE, Ledger
 from readiness.model import BadRelease, Judgement, Outcome
 from readiness.plan import load_plan
+from readiness.runbook import content_hash
 from tests.embedded import harness
 
 RUN_ID = "20260101-000000-d111"
@@ -119,6 +120,7 @@ def test_the_runbook_takes_a_release_back_and_leaves_everything_as_it_was(standi
     assert standing.state().task_definition == before.task_definition
     followed = seen.rehearsals[-1]
     assert [each.fault for each in followed.steps] == [""] * len(followed.planned_steps) != []
+    assert followed.runbook_hash == content_hash((harness.ROOT / "runbooks" / "rollback.md").read_text())
     assert followed.effective_at < followed.decided_at < followed.rolled_back_at
     configuration = standing.ecs.describe_services(
         cluster=standing.context.clone.outputs[contract.Output.CLUSTER],
@@ -248,9 +250,9 @@ def test_a_count_that_never_comes_back_fails(standing):
 
 def test_runbooks_are_read_from_the_repository_of_the_user(standing):
     (Path(standing.context.repository) / "runbooks" / "rollback.md").unlink()
-    steps, planned, fault = rollback.follow_runbook(
+    followed = rollback.follow_runbook(
         standing.context, "rollback", rollback.Timeline("x", lambda _: None, lambda _: None)
     )
 
-    assert (steps, planned) == ((), ())
-    assert "No such file" in fault
+    assert (followed.steps, followed.planned_steps) == ((), ())
+    assert "No such file" in followed.runbook_fault

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +13,14 @@ from aws_cdk import App
 
 from readiness import contract
 from readiness.embedded.metric_math import Environment, parse
+from readiness.evidence import BundleWriter
+from readiness.gate import Context
+from readiness.gates import runbooks
+from readiness.ledger import Ledger
 from readiness.model import AlarmSettings, ErrorObjective, LatencyObjective, Plan
 from readiness.plan import parse as parse_record
 from stacks.readiness_stack import ReadinessStack, identity
-from tests.templates.conftest import Synthesized
+from tests.templates.conftest import REPOSITORY, Synthesized
 
 
 def _alarms(stack: Synthesized) -> dict[str, dict[str, Any]]:
@@ -199,3 +204,20 @@ def test_an_alarm_faster_than_its_metric_is_refused(default: Synthesized) -> Non
     )
     with pytest.raises(ValueError, match=r"error-ratio: alarm.period is 30 s"):
         _synthesize(replace(plan, objectives=objectives))
+
+
+def test_alarms_and_shipped_runbooks_name_each_other(default: Synthesized, tmp_path: Path) -> None:
+    context = Context(
+        plan=default.plan,
+        repository=REPOSITORY,
+        templates=(default.path,),
+        clients=lambda service: pytest.fail(f"asked for {service}"),
+        ledger=Ledger(tmp_path / "ledger.jsonl"),
+        bundle=BundleWriter(tmp_path / "bundle"),
+    )
+    settings = runbooks.settings_in(default.plan, "readiness.toml")
+    seen = runbooks.observe(context, settings)
+
+    assert {alarm.names[0] for alarm in seen.alarms} == set(_asked(default.plan))
+    findings = runbooks.judge(seen, settings).findings
+    assert [each for each in findings if "review" not in each.rule] == []

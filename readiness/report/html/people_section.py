@@ -7,12 +7,13 @@ from typing import Any
 
 from markupsafe import Markup
 
+from readiness import evidence, runbook_index
 from readiness.gates import runbooks as runbook_gate
 from readiness.model import ChecklistItem, Disposition, Environment, GateResult, Outcome, Signature, Waiver
 from readiness.report.html import blocks
-from readiness.report.html.blocks import Fold, Heading, Section, Table, Text, Unobserved
+from readiness.report.html.blocks import Fold, Heading, Note, Section, Table, Text, Tone, Unobserved
 from readiness.report.html.content import Content, Unseen
-from readiness.runbook import Runbook
+from readiness.runbook_index import Entry
 
 # --- runbooks --------------------------------------------------------------------------------------------------------
 
@@ -25,45 +26,57 @@ def runbooks(content: Content) -> Section:
     if isinstance(seen, Unseen) or result is None:
         why = seen.why if isinstance(seen, Unseen) else "The gate runbooks was not asked."
         return Section(id=id_, title=title, blocks=[Unobserved(why=why)])
-    rows = [_runbook_row(runbook, result) for runbook in seen.runbooks]
+    listed = runbook_gate.index(seen, runbook_gate.settings_in(content.plan, evidence.PLAN))
+    rows = [_runbook_row(entry, result) for entry in listed]
+    nothing = blocks.nothing()
     rows += [
-        (blocks.code(path), blocks.nothing(), blocks.nothing(), "unreadable", blocks.nothing(), _faults(path, result))
-        for path in seen.unreadable
+        (
+            blocks.code(path),
+            *[nothing] * 5,
+            blocks.lines(blocks.badge("bad", "unreadable"), blocks.small(why)),
+        )
+        for path, why in seen.unreadable.items()
     ]
     table = Table(
         caption=f"Runbooks in {seen.folder}/, as they were on {seen.on}",
-        head=("runbook", "for the alarm of", "owner", "reviewed by", "rehearsed in", "status"),
+        head=runbook_index.HEAD,
         rows=rows,
         look="runbooks",
     )
     found: list[Any] = [table] if rows else [Unobserved(why=f"There is no runbook in {seen.folder}/.")]
+    if any(entry.status == runbook_index.SAMPLE for entry in listed):
+        words = "A sample review has no person behind it. It counts in a rehearsal; on AWS it counts as no review."
+        found.append(Note(tone="warn", words=words))
     return Section(id=id_, title=title, badge=blocks.of_outcome(result.outcome), blocks=found)
 
 
-def _runbook_row(runbook: Runbook, result: GateResult) -> Sequence[str | Markup]:
-    about = runbook.about
-    reviews = [part for review in about.reviewers for part in (review.name, blocks.small(str(review.date)))]
+def _runbook_row(entry: Entry, result: GateResult) -> Sequence[str | Markup]:
+    tones: dict[str, Tone] = {runbook_index.REVIEWED: "good", runbook_index.SAMPLE: "warn"}
+    when = blocks.lines(str(entry.rehearsed_on), blocks.small(blocks.code(entry.rehearsed_in)))
+    status = blocks.badge(tones.get(entry.status, "bad"), entry.status)
     return (
-        blocks.lines(about.title, blocks.small(blocks.code(runbook.path))),
-        ", ".join(about.alarms) or blocks.nothing(),
-        about.owner,
-        blocks.lines(*reviews) if reviews else "nobody",
-        blocks.code(about.rehearsed_in) if about.rehearsed_in else "never",
-        _faults(runbook.path, result),
+        blocks.lines(entry.title, blocks.small(blocks.code(entry.path))),
+        ", ".join(entry.alarms) or blocks.nothing(),
+        entry.owner,
+        entry.reviewer or "nobody",
+        str(entry.reviewed_on) if entry.reviewed_on else blocks.nothing(),
+        blocks.lines(when, blocks.small(entry.rehearsed)) if entry.rehearsed_on else "never",
+        blocks.lines(status, _faults(entry.path, result)),
     )
 
 
-def _faults(path: str, result: GateResult) -> Markup:
-    """Return what the gate found about a runbook."""
+def _faults(path: str, result: GateResult) -> Markup | str:
+    """Return what the gate found about a runbook; that its review is a sample, its status says already."""
     found = [each for each in result.findings if each.finding.subject == path]
-    if not found:
-        return blocks.badge("good", "no finding")
+    told = [each for each in found if each.finding.rule != runbook_gate.SAMPLE_REVIEW]
+    if not told:
+        return "" if found else blocks.badge("good", "no finding")
     words = [
         f"{each.finding.message}{'' if each.disposition is Disposition.OPEN else f' ({each.disposition})'}"
-        for each in found
+        for each in told
     ]
-    opened = any(each.disposition is Disposition.OPEN for each in found)
-    said = blocks.badge("bad" if opened else "plain", blocks.count(len(found), "finding"))
+    opened = any(each.disposition is Disposition.OPEN for each in told)
+    said = blocks.badge("bad" if opened else "plain", blocks.count(len(told), "finding"))
     return blocks.lines(said, *(blocks.small(each) for each in words))
 
 

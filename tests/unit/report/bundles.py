@@ -255,12 +255,18 @@ def runbooks_seen() -> runbooks.Observation:
     )
     return runbooks.Observation(
         on=T0.date(),
+        environment=Environment.EMULATED,
         folder="runbooks",
         templates=("t",),
         alarms=(),
-        promised={},
-        objectives=("error-ratio",),
-        runbooks=(book, replace(book, path="runbooks/rollback.md", about=replace(about, id="rollback", alarms=()))),
+        promised={"error-ratio": "runbooks/high-error-rate.md"},
+        runbooks=(
+            book,
+            *(
+                replace(book, path=f"runbooks/{name}.md", about=replace(about, id=name, alarms=()))
+                for name in ("deploy", "rollback")
+            ),
+        ),
         unreadable={},
     )
 
