@@ -163,6 +163,7 @@ def _why(result: GateResult) -> str:
     ]
     if result.outcome is Outcome.INCONCLUSIVE:
         causes = [f"{gap.what}: {gap.why}" for gap in result.judgement.gaps] or ["nothing was examined"]
+    causes = causes or ["what was recorded of it does not say why"]
     return causes[0] + (f" (and {len(causes) - 1} more)" if len(causes) > 1 else "")
 
 

@@ -27,11 +27,11 @@ def add(commands: Any) -> None:
         "the bundle, the plan, the ticks and the risks that the signer saw: it covers nothing else. Verifies the "
         "bundle first. The exit code says what the decision on the bundle is then.",
     )
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of a run's evidence")
     parser.add_argument("--as", required=True, dest="role", metavar="ROLE", help="one of [owners] of the plan")
     parser.add_argument("--name", required=True, help="who signs")
-    parser.add_argument("--decision", required=True, choices=("go", "no-go"))
-    parser.add_argument("--note", default="", metavar="TEXT")
+    parser.add_argument("--decision", required=True, choices=("go", "no-go"), help="what they decide")
+    parser.add_argument("--note", default="", metavar="TEXT", help="anything else that has to be known")
     parser.add_argument(
         "--residual-risk",
         action="append",

@@ -18,13 +18,13 @@ def add(commands: Any) -> None:
         description="Write a person's word about a manual item of the checklist beside the sealed evidence. It names "
         "this bundle: no other can use it. The exit code says what the decision on the bundle is then.",
     )
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of a run's evidence")
     parser.add_argument("item", metavar="ITEM", help="id in [[checklist]] of the plan")
     parser.add_argument("--by", required=True, metavar="NAME", help="who says so")
     parser.add_argument(
         "--evidence", required=True, metavar="TEXT|FILE", help="what shows it: a sentence, an address, a file to keep"
     )
-    parser.add_argument("--note", default="", metavar="TEXT")
+    parser.add_argument("--note", default="", metavar="TEXT", help="anything else that has to be known")
     parser.add_argument("--reopen", action="store_true", help="take the tick back: the item is open again")
     parser.set_defaults(act=_tick)
 

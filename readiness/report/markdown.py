@@ -37,7 +37,7 @@ def markdown(record: Record, plan: Plan, decision: Decision) -> str:
         decided.checklist(decision),
         decided.criteria(decision),
         _waivers(record),
-        decided.risks(decision),
+        decided.risks(decision) if decision.risks else "",
         decided.signatures(decision),
         _provenance(record),
     ]
