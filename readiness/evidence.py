@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -100,9 +101,15 @@ class BundleWriter:
         return sha256(data)
 
 
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """Return what reads and writes a kind of record; to make one takes longer than to use it."""
+    return TypeAdapter(kind)
+
+
 def to_json(kind: type[T], value: T) -> bytes:
     """Return a record as indented JSON. Whether it is one shows when it is read back."""
-    return TypeAdapter(kind).dump_json(value, indent=1, warnings="none") + b"\n"
+    return _adapter(kind).dump_json(value, indent=1, warnings="none") + b"\n"
 
 
 def read_json(root: Path, path: str, kind: type[T]) -> T:
@@ -134,7 +141,7 @@ def from_json(kind: type[T], data: bytes, what: str) -> T:
         EvidenceError: it is not a *kind*.
     """
     try:
-        return TypeAdapter(kind).validate_json(data)
+        return cast(T, _adapter(kind).validate_json(data))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         words = [".".join(str(part) for part in first["loc"]), first["msg"]]
