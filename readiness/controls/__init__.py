@@ -17,7 +17,7 @@ from readiness.controls import alarms, decision, drills, leftovers, load, runboo
 from readiness.controls.control import AnyControl, NothingToSpoilError
 from readiness.errors import ReadinessError
 from readiness.gate import Gate
-from readiness.model import ControlShown, GateResult, Judgement, Outcome, Plan, Waiver
+from readiness.model import ControlShown, Judgement, Outcome, Plan, Record, Waiver
 
 CONTROLS: tuple[AnyControl, ...] = (
     *scans.CONTROLS,
@@ -33,20 +33,20 @@ Settings = Callable[[Gate[Any, Any]], Any]
 
 
 def on_evidence(
-    root: Path, results: tuple[GateResult, ...], plan: Plan, register: tuple[Waiver, ...], on: date, settings: Settings
+    root: Path, record: Record, plan: Plan, register: tuple[Waiver, ...], settings: Settings
 ) -> tuple[ControlShown, ...]:
     """Return what becomes of each planted fault, in the evidence of a bundle.
 
     Args:
         root: The bundle.
-        results: What its gates came to.
+        record: Its record.
         plan: Its plan.
         register: Its waivers: one that covers too much would let a planted fault through, which this then shows.
-        on: The day on which waivers are in force.
         settings: Tells a gate's settings.
     """
     known = {gate.id: gate for gate in gates.all_gates()}
-    by_gate = {result.gate: result for result in results}
+    by_gate = {result.gate: result for result in record.results}
+    on = record.started_at.date()
     rows = []
     for control in CONTROLS:
         result = by_gate.get(control.gate)
@@ -57,7 +57,7 @@ def on_evidence(
             gate = known[control.gate]
             seen = evidence.read_json(root, result.observation, gate.observation)
             rows.append(_judged(control, gate, seen, settings(gate), plan, register, on))
-    rows += decision.controls(decision.Decided(results=results, plan=plan, on=on))
+    rows += decision.controls(record, plan, evidence.files(root))
     return tuple(rows)
 
 

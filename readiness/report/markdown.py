@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from readiness.model import (
+    Decision,
     Disposition,
     Environment,
     GateResult,
@@ -16,6 +17,7 @@ from readiness.model import (
     Plan,
     Record,
 )
+from readiness.report import decision as decided
 from readiness.report.figure import figure, interval
 from readiness.report.findings_section import findings_section
 from readiness.report.runbook_section import runbook_section
@@ -25,12 +27,13 @@ from readiness.report.thresholds import SYMBOLS, margin, met
 _MARKS = {Outcome.PASSED: "✅ passed", Outcome.FAILED: "❌ failed", Outcome.INCONCLUSIVE: "❔ inconclusive"}
 
 
-def markdown(record: Record, plan: Plan, root: Path | None = None) -> str:
-    """Return the report of a run.
+def markdown(record: Record, plan: Plan, decision: Decision, root: Path | None = None) -> str:
+    """Return the report of a run, and of what people made of it since.
 
     Args:
         record: The record.
         plan: The plan of the run.
+        decision: What the record and the people's words come to.
         root: Folder of its bundle, for what stands in observations only; None = those parts are left out.
     """
     parts = [
@@ -41,8 +44,11 @@ def markdown(record: Record, plan: Plan, root: Path | None = None) -> str:
         findings_section(record),
         _gaps(record),
         runbook_section(record, plan, root),
-        _residual(record),
-        _signatures(record, plan),
+        decided.checklist(decision),
+        decided.criteria(decision),
+        _waivers(record),
+        decided.risks(decision) if decision.risks else "",
+        decided.signatures(decision),
         _provenance(record),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -237,8 +243,8 @@ def _gaps(record: Record) -> str:
     return "## Gaps: what should have been seen and was not\n\n" + table(("gate", "what", "why"), rows) if rows else ""
 
 
-def _residual(record: Record) -> str:
-    """Return the accepted risks: each waiver in force is one, with its owner and its end."""
+def _waivers(record: Record) -> str:
+    """Return the faults that were accepted before the run: each waiver in force, with its owner and its end."""
     used = {each.waiver for result in record.results for each in result.findings if each.waiver is not None}
     parts = []
     if used:
@@ -247,8 +253,7 @@ def _residual(record: Record) -> str:
             for w in sorted(used, key=lambda w: (w.expires, w.rule, w.subject))
         ]
         parts.append(
-            "## Residual risks: accepted by waiver\n\n"
-            + table(("rule", "subject", "reason", "owner", "approver", "until"), rows)
+            "## Accepted by waiver\n\n" + table(("rule", "subject", "reason", "owner", "approver", "until"), rows)
         )
     if record.unused_waivers:
         idle = [(code(w.rule), code(w.subject), prose(w.owner), str(w.expires)) for w in record.unused_waivers]
@@ -257,16 +262,6 @@ def _residual(record: Record) -> str:
             + table(("rule", "subject", "owner", "expires"), idle)
         )
     return "\n\n".join(parts)
-
-
-def _signatures(record: Record, plan: Plan) -> str:
-    signed = {signature.role: signature for signature in record.signatures}
-    rows = []
-    for role, owner in plan.owners.items():
-        signature = signed.get(role)
-        decision = f"{signature.decision}, {signature.at:%Y-%m-%d %H:%M} UTC" if signature else "missing"
-        rows.append((prose(role), prose(signature.name if signature else owner.name), decision))
-    return "## Sign-off\n\n" + table(("role", "owner", "decision"), rows)
 
 
 def _provenance(record: Record) -> str:

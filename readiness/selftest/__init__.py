@@ -47,11 +47,8 @@ def selftest(bundle: Path, repository: Path) -> tuple[ControlShown, ...]:
         )
     frozen = plan.load_plan(bundle / evidence.PLAN)
     register = waivers.load_waivers(bundle / evidence.WAIVERS, max_age=frozen.max_waiver_age)
-    on = record.started_at.date()
     return (
-        *on_evidence(
-            bundle, record.results, frozen, register, on, lambda gate: settings_of(gate, frozen, evidence.PLAN)
-        ),
+        *on_evidence(bundle, record, frozen, register, lambda gate: settings_of(gate, frozen, evidence.PLAN)),
         *forgeries.controls(bundle),
         *scanners.controls(repository, bundle / evidence.PLAN),
     )

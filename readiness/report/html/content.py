@@ -10,7 +10,7 @@ from readiness import evidence, gates
 from readiness.errors import EvidenceError
 from readiness.gate import Gate
 from readiness.load_result import LoadResult, read_artifact
-from readiness.model import GateResult, Measurement, Plan, Record
+from readiness.model import Decision, GateResult, Measurement, Plan, Record
 
 O = TypeVar("O")  # noqa: E741 - an observation
 
@@ -27,12 +27,14 @@ class Content:
     """One bundle, as a report reads it.
 
     Attributes:
+        decision: What the run, and people since, made of it.
         root: The bundle's folder.
         notices: What a reader has to know before anything else, such as that the bundle was altered.
     """
 
     record: Record
     plan: Plan
+    decision: Decision
     root: Path
     notices: tuple[str, ...] = ()
 

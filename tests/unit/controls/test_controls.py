@@ -12,8 +12,8 @@ from readiness.controls import CONTROLS, decision, on_evidence
 from readiness.controls.control import Control, NothingToSpoilError
 from readiness.controls.planted import spoiled
 from readiness.evidence import BundleWriter, observation_path
-from readiness.model import Outcome
-from tests.unit.samples import Seen, a_gate, a_judgement, a_plan, a_result, a_waiver
+from readiness.model import Outcome, Owner, Verdict
+from tests.unit.samples import T0, Seen, a_gate, a_judgement, a_plan, a_record, a_result, a_waiver
 
 ON = date(2026, 3, 1)
 NAMES = {gate.id for gate in gates.all_gates()}
@@ -35,7 +35,8 @@ def rows(monkeypatch, bundle, plant=spoil, *, gate=None, result=None, register=(
     monkeypatch.setattr(gates, "all_gates", lambda: (gate or a_gate("numbers"),))
     monkeypatch.setattr(controls, "CONTROLS", (Control(id="numbers/planted", plants="a number too high", plant=plant),))
     result = result or a_result("numbers", observation=observation_path("numbers"))
-    told = on_evidence(bundle, (result,), a_plan(), register, ON, lambda gate: gate.settings())
+    record = replace(a_record(result), started_at=T0)
+    told = on_evidence(bundle, record, a_plan(), register, lambda gate: gate.settings())
     return [each for each in told if each.id == "numbers/planted"]
 
 
@@ -110,30 +111,32 @@ def test_only_the_first_thing_that_fits_is_spoiled():
 
 # --- the decision ----------------------------------------------------------------------------------------------------
 
+OWNED = replace(a_plan(), owners={"release": Owner(name="Ada"), "security": Owner(name="Grace")})
 
-def decided(*results):
-    given = decision.Decided(results=results, plan=a_plan(), on=ON)
-    return {row.id.partition("/")[2]: row for row in decision.controls(given)}
+
+def decided(*results, plan=OWNED):
+    record = replace(a_record(*results), required=tuple(result.gate for result in results))
+    return {row.id.partition("/")[2]: row for row in decision.controls(record, plan, frozenset())}
 
 
 def test_the_decision_notices_every_planted_fault():
     told = decided(a_result("numbers"), a_result("words"))
 
-    assert {name: row.came_to for name, row in told.items()} == {
-        "gate-not-asked": "inconclusive",
-        "nothing-required": "inconclusive",
-        "interrupted": "inconclusive",
-        "harness-stumbled": "inconclusive",
-        "unsigned": "inconclusive",
-        "expired-waiver": "failed",
-        "self-approved-waiver": "refused",
-    }
+    assert len(told) >= 14
+    assert {name for name, row in told.items() if not row.noticed} == set()
     assert all(row.said for row in told.values())
+
+
+def test_where_the_evidence_without_a_fault_is_no_go_nothing_is_shown():
+    told = decided(a_result("numbers"), plan=replace(OWNED, owners={"release": Owner(name="Ada")}))
+
+    shown = {name for name, row in told.items() if row.came_to != "not shown"}
+    assert shown == {"expired-waiver", "self-approved-waiver"}
+    assert "2 different people have to sign" in told["unsigned"].said
 
 
 def test_a_decision_that_accepts_anything_is_found_out(monkeypatch):
     from readiness import decide
-    from readiness.model import Verdict
 
     monkeypatch.setattr(decide, "verdict", lambda *args, **kwargs: (Outcome.PASSED, Verdict.GO, ()))
     monkeypatch.setattr(decide, "dispose", lambda findings, waivers, on: ())
