@@ -1,0 +1,331 @@
+"""After the cutover: is what was approved live, and well? The story of ``readiness go-live``, and its re-judging.
+
+It looks at production, writes down what it saw, reads that back, judges it, and binds the result to the bundle by the
+bundle's digest, in a folder that is not part of the sealed evidence. Anybody can judge it again, offline.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+import readiness
+from readiness import contract, cutover, evidence, plan, waivers
+from readiness.cloud import Connection, connect_aws, connect_embedded
+from readiness.cutover import Approved, Cutover
+from readiness.errors import EvidenceError, PlanError, ReadinessError, UsageError
+from readiness.evidence import BundleWriter
+from readiness.gate import Context
+from readiness.gates import fidelity, go_live
+from readiness.ledger import FILE as LEDGER_FILE
+from readiness.ledger import Ledger
+from readiness.model import Environment, GateResult, Outcome, Plan, Record, Waiver, record
+from readiness.narrator import Narrator
+from readiness.run import checked, result_of, seen_and_judged, settings_of
+
+GATE = go_live.GATE
+OBSERVATION: Final = "observation.json"
+RESULT: Final = "result.json"
+MANIFEST: Final = "manifest.json"
+"""Files below the folder ``go-live`` of a bundle."""
+ENDPOINT_VARIABLE: Final = "AWS_ENDPOINT_URL"
+_AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".on.aws")
+
+Target = Literal["aws", "embedded-endpoint"]
+
+
+@record
+class Manifest:
+    """What a look at production rests on.
+
+    Attributes:
+        bundle: Digest of the bundle that approved it.
+        files: Every file of the folder beside this one -> its digest.
+    """
+
+    schema: Literal["readiness.go-live/v1"] = "readiness.go-live/v1"
+    bundle: str
+    run_id: str
+    harness_version: str
+    files: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the user asks about.
+
+    Attributes:
+        stack: Production's stack.
+        service: ``CLUSTER/SERVICE``, where the stack has several.
+        region: None = the plan's.
+        commit: What is said to be live.
+    """
+
+    bundle: Path
+    stack: str
+    target: Target
+    commit: str
+    repository: Path
+    service: str | None = None
+    region: str | None = None
+
+
+# --- asking ----------------------------------------------------------------------------------------------------------
+
+
+def ask(asked: Asked, narrator: Narrator) -> tuple[GateResult, Environment]:
+    """Look at production, judge what was seen, and write both beside the bundle. The caller has verified the bundle.
+
+    Returns:
+        What it came to, and whether it was seen on AWS.
+
+    Raises:
+        UsageError: the stack or the service is not there, or the target is not what it is called.
+        EvidenceError: the bundle is none, or another such look at the same bundle is under way.
+        CloudError: production cannot be reached.
+    """
+    bundle = asked.bundle
+    frozen, register = frozen_of(bundle)
+    approved = approved_by(bundle)
+    connection = reach(asked, frozen)
+    stack, cluster, service = cutover.find(
+        connection.client, asked.stack, service=asked.service, account=connection.account, region=connection.region
+    )
+    if stack.outputs.get(contract.Output.RUN_ID) == approved.run_id:
+        raise UsageError(f"Stack {stack.name} is the clone that was approved.", hint="Name production's stack.")
+    with _alone(bundle):
+        _clear(bundle)
+        writer = BundleWriter(bundle / evidence.GO_LIVE)
+        context = Context(
+            plan=frozen,
+            repository=asked.repository,
+            templates=(),
+            clients=connection.client,
+            ledger=Ledger(writer.root / LEDGER_FILE),  # nothing is made, so nothing is written to it
+            bundle=writer,
+            narrate=narrator.say,
+            progress=narrator.figures,
+            environment=connection.environment,
+            gone_live=Cutover(
+                approved=approved,
+                stack=stack,
+                cluster=cluster,
+                service=service,
+                commit=asked.commit,
+                environment=connection.environment,
+            ),
+        )
+        with narrator.stage(GATE.question):
+            result = _look(frozen, register, context)
+        writer.put_json(RESULT, GateResult, result)
+        manifest = Manifest(
+            bundle=approved.bundle,
+            run_id=approved.run_id,
+            harness_version=readiness.__version__,
+            files=_files(writer.root),
+        )
+        writer.put_json(MANIFEST, Manifest, manifest)
+    return result, connection.environment
+
+
+def _look(frozen: Plan, register: tuple[Waiver, ...], context: Context) -> GateResult:
+    begun = datetime.now(UTC)
+    settings = settings_of(GATE, frozen, evidence.PLAN)
+    judgement, written = seen_and_judged(GATE, context, settings, OBSERVATION)
+    path = None if written is None else f"{evidence.GO_LIVE}/{written}"
+    return result_of(frozen, register, GATE, judgement, path, begun, datetime.now(UTC), begun)
+
+
+@contextmanager
+def _alone(bundle: Path) -> Iterator[None]:
+    """Refuse a second look for the same bundle at the same time: the two would mix their evidence."""
+    folder = os.open(bundle, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise ReadinessError(
+            f"Another `readiness go-live` is at work on {bundle}.", hint="Wait for its end, or interrupt it."
+        ) from None
+    finally:
+        os.close(folder)
+
+
+def _clear(bundle: Path) -> None:
+    """Take an earlier look away, its manifest first: what is cut off from here on can't be taken for a whole one.
+
+    Raises:
+        EvidenceError: it could not be taken away.
+    """
+    folder = bundle / evidence.GO_LIVE
+    try:
+        (folder / MANIFEST).unlink(missing_ok=True)
+        if folder.exists():
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise EvidenceError(f"{error.filename} of an earlier look cannot be removed: {error.strerror}.") from error
+
+
+def _files(folder: Path) -> dict[str, str]:
+    """Return every file below the folder, beside the manifest, with its digest."""
+    found = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
+    return {path: evidence.sha256(file.read_bytes()) for path, file in found.items() if path != MANIFEST}
+
+
+def reach(asked: Asked, frozen: Plan) -> Connection:
+    """Return the way to where production stands; what is called AWS has to be AWS.
+
+    Raises:
+        UsageError: an endpoint is set that does not fit the target.
+    """
+    region = asked.region or frozen.aws.region
+    if asked.target == "embedded-endpoint":
+        endpoint = os.environ.get(ENDPOINT_VARIABLE, "")
+        if not _is_loopback(endpoint):
+            raise UsageError(
+                f"--target embedded-endpoint: {ENDPOINT_VARIABLE} is {endpoint!r}, which is no endpoint on loopback.",
+                hint="`readiness aws` starts an embedded AWS and prints the line to paste.",
+            )
+        return connect_embedded(endpoint, region, frozen.embedded.time_scale)
+    connection = connect_aws(region, ())
+    for service in ("ecs", "cloudformation", "cloudwatch", "elbv2"):
+        endpoint = connection.client(service).meta.endpoint_url
+        if not (urlsplit(endpoint).hostname or "").endswith(_AWS):
+            raise UsageError(
+                f"--target aws: {service} is asked at {endpoint}, which is not AWS.",
+                hint=f"Unset {ENDPOINT_VARIABLE} and endpoint_url, or say --target embedded-endpoint.",
+            )
+    return connection
+
+
+def _is_loopback(endpoint: str) -> bool:
+    try:
+        host = urlsplit(endpoint).hostname or ""
+    except ValueError:
+        return False
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+# --- what was approved -----------------------------------------------------------------------------------------------
+
+
+def approved_by(bundle: Path) -> Approved:
+    """Return what a bundle approved, and how it was decided.
+
+    Raises:
+        EvidenceError: it is no bundle that was sealed.
+    """
+    told = evidence.read_record(bundle)
+    result = next((each for each in told.results if each.gate == fidelity.GATE.id), None)
+    seen = None
+    if result is not None and result.observation is not None:
+        seen = evidence.read_json(bundle, result.observation, fidelity.Observation).service
+    return Approved(
+        bundle=evidence.bundle_digest(bundle),
+        run_id=told.run_id,
+        harness_version=told.harness_version,
+        environment=told.environment,
+        outcome=_outcome(told),
+        verdict=told.verdict,
+        reasons=told.reasons,
+        decided_at=told.decided_at,
+        commit=told.candidate.commit,
+        dirty=told.candidate.dirty,
+        fidelity=None if result is None else result.outcome,
+        service={} if seen is None else seen.content,
+        digests={} if seen is None else seen.digests,
+        desired=0 if seen is None else seen.desired,
+        zones=0 if seen is None else len(seen.used_zones),
+    )
+
+
+def _outcome(told: Record) -> Outcome:
+    """Return what the gates came to; a run that may have left something behind did not pass."""
+    return Outcome.INCONCLUSIVE if told.leftovers and told.outcome is Outcome.PASSED else told.outcome
+
+
+def frozen_of(bundle: Path) -> tuple[Plan, tuple[Waiver, ...]]:
+    """Return the plan and the waivers of a bundle.
+
+    Raises:
+        EvidenceError: this version cannot read them.
+    """
+    try:
+        frozen = plan.load_plan(bundle / evidence.PLAN)
+        return frozen, waivers.load_waivers(bundle / evidence.WAIVERS, max_age=frozen.max_waiver_age)
+    except PlanError as error:
+        raise EvidenceError(f"The bundle's own plan or waivers are invalid: {error.message}") from error
+
+
+# --- judging again ---------------------------------------------------------------------------------------------------
+
+
+def verify_go_live(bundle: Path) -> GateResult | None:
+    """Judge a look at production again, offline; None if there was none.
+
+    Raises:
+        EvidenceError: something was altered, is of another bundle, or does not yield what the result says.
+    """
+    folder = bundle / evidence.GO_LIVE
+    if not folder.exists():
+        return None
+    if not (folder / MANIFEST).exists():
+        raise EvidenceError(
+            f"{folder} holds no {MANIFEST}: the look at production was cut off.",
+            hint="Ask again: `readiness go-live`.",
+        )
+    manifest = evidence.read_json(folder, MANIFEST, Manifest)
+    digest = evidence.bundle_digest(bundle)
+    if manifest.bundle != digest:
+        raise EvidenceError(f"{folder} is of bundle {manifest.bundle}, and this one is {digest}.")
+    _check_files(folder, manifest)
+    written = evidence.read_json(folder, RESULT, GateResult)
+    again = _judge_again(bundle, folder, written)
+    if written != again:
+        made_by = f" (judged by readiness {manifest.harness_version}, this is {readiness.__version__})"
+        raise EvidenceError(
+            f"{folder / RESULT} says {written.outcome}, but its observation yields another result: {again.outcome}.",
+            hint="The result was altered, or another version of the harness judged it." + made_by,
+        )
+    return again
+
+
+def _check_files(folder: Path, manifest: Manifest) -> None:
+    there = _files(folder)
+    faults = [f"{path} is missing" for path in sorted(manifest.files.keys() - there.keys())]
+    faults += [f"{path} was added" for path in sorted(there.keys() - manifest.files.keys())]
+    both = sorted(manifest.files.keys() & there.keys())
+    faults += [f"{path} was altered" for path in both if manifest.files[path] != there[path]]
+    if faults:
+        raise EvidenceError(f"{folder} was altered: {'; '.join(faults)}.")
+
+
+def _judge_again(bundle: Path, folder: Path, written: GateResult) -> GateResult:
+    frozen, register = frozen_of(bundle)
+    judgement = written.judgement
+    seen = None
+    if written.observation is not None:
+        seen = evidence.read_json(folder, OBSERVATION, go_live.Observation)
+        if seen.approved != approved_by(bundle):
+            raise EvidenceError(f"{folder / OBSERVATION} tells of another approval than this bundle holds.")
+        judgement = checked(GATE.judge(seen, settings_of(GATE, frozen, evidence.PLAN)))
+    elif (folder / OBSERVATION).exists() or judgement.examined or not judgement.gaps:
+        raise EvidenceError(f"{folder / RESULT} claims to have seen nothing, and yet to know something.")
+    return result_of(
+        frozen,
+        register,
+        GATE,
+        judgement,
+        written.observation,
+        written.started_at,
+        written.ended_at,
+        written.started_at,
+    )
