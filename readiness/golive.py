@@ -18,44 +18,25 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 
 import readiness
-from readiness import contract, cutover, evidence, plan, waivers
+from readiness import contract, cutover, evidence, go_live_evidence, plan, waivers
 from readiness.cloud import Connection, connect_aws, connect_embedded
 from readiness.cutover import Approved, Cutover
 from readiness.errors import EvidenceError, PlanError, ReadinessError, UsageError
 from readiness.evidence import BundleWriter
 from readiness.gate import Context
 from readiness.gates import fidelity, go_live
+from readiness.go_live_evidence import MANIFEST, OBSERVATION, RESULT, Manifest, digests
 from readiness.ledger import FILE as LEDGER_FILE
 from readiness.ledger import Ledger
-from readiness.model import Environment, GateResult, Outcome, Plan, Record, Waiver, record
+from readiness.model import Environment, GateResult, Outcome, Plan, Record, Waiver
 from readiness.narrator import Narrator
 from readiness.run import checked, result_of, seen_and_judged, settings_of
 
 GATE = go_live.GATE
-OBSERVATION: Final = "observation.json"
-RESULT: Final = "result.json"
-MANIFEST: Final = "manifest.json"
-"""Files below the folder ``go-live`` of a bundle."""
 ENDPOINT_VARIABLE: Final = "AWS_ENDPOINT_URL"
 _AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".on.aws")
 
 Target = Literal["aws", "embedded-endpoint"]
-
-
-@record
-class Manifest:
-    """What a look at production rests on.
-
-    Attributes:
-        bundle: Digest of the bundle that approved it.
-        files: Every file of the folder beside this one -> its digest.
-    """
-
-    schema: Literal["readiness.go-live/v1"] = "readiness.go-live/v1"
-    bundle: str
-    run_id: str
-    harness_version: str
-    files: dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +84,7 @@ def ask(asked: Asked, narrator: Narrator) -> tuple[GateResult, Environment]:
         raise UsageError(f"Stack {stack.name} is the clone that was approved.", hint="Name production's stack.")
     with _alone(bundle):
         _clear(bundle)
-        writer = BundleWriter(bundle / evidence.GO_LIVE)
+        writer = BundleWriter(go_live_evidence.folder(bundle))
         context = Context(
             plan=frozen,
             repository=asked.repository,
@@ -130,7 +111,7 @@ def ask(asked: Asked, narrator: Narrator) -> tuple[GateResult, Environment]:
             bundle=approved.bundle,
             run_id=approved.run_id,
             harness_version=readiness.__version__,
-            files=_files(writer.root),
+            files=digests(writer.root),
         )
         writer.put_json(MANIFEST, Manifest, manifest)
     return result, connection.environment
@@ -165,19 +146,13 @@ def _clear(bundle: Path) -> None:
     Raises:
         EvidenceError: it could not be taken away.
     """
-    folder = bundle / evidence.GO_LIVE
+    folder = go_live_evidence.folder(bundle)
     try:
         (folder / MANIFEST).unlink(missing_ok=True)
         if folder.exists():
             shutil.rmtree(folder)
     except OSError as error:
         raise EvidenceError(f"{error.filename} of an earlier look cannot be removed: {error.strerror}.") from error
-
-
-def _files(folder: Path) -> dict[str, str]:
-    """Return every file below the folder, beside the manifest, with its digest."""
-    found = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
-    return {path: evidence.sha256(file.read_bytes()) for path, file in found.items() if path != MANIFEST}
 
 
 def reach(asked: Asked, frozen: Plan) -> Connection:
@@ -274,42 +249,24 @@ def verify_go_live(bundle: Path) -> GateResult | None:
     Raises:
         EvidenceError: something was altered, is of another bundle, or does not yield what the result says.
     """
-    folder = bundle / evidence.GO_LIVE
-    if not folder.exists():
+    found = go_live_evidence.read(bundle)
+    if found is None:
         return None
-    if not (folder / MANIFEST).exists():
-        raise EvidenceError(
-            f"{folder} holds no {MANIFEST}: the look at production was cut off.",
-            hint="Ask again: `readiness go-live`.",
-        )
-    manifest = evidence.read_json(folder, MANIFEST, Manifest)
-    digest = evidence.bundle_digest(bundle)
-    if manifest.bundle != digest:
-        raise EvidenceError(f"{folder} is of bundle {manifest.bundle}, and this one is {digest}.")
-    _check_files(folder, manifest)
-    written = evidence.read_json(folder, RESULT, GateResult)
-    again = _judge_again(bundle, folder, written)
+    manifest, written = found
+    again = _judge_again(bundle, written)
     if written != again:
         made_by = f" (judged by readiness {manifest.harness_version}, this is {readiness.__version__})"
         raise EvidenceError(
-            f"{folder / RESULT} says {written.outcome}, but its observation yields another result: {again.outcome}.",
+            f"{evidence.GO_LIVE}/{RESULT} says {written.outcome}, but its observation yields another result: "
+            f"{again.outcome}.",
             hint="The result was altered, or another version of the harness judged it." + made_by,
         )
     return again
 
 
-def _check_files(folder: Path, manifest: Manifest) -> None:
-    there = _files(folder)
-    faults = [f"{path} is missing" for path in sorted(manifest.files.keys() - there.keys())]
-    faults += [f"{path} was added" for path in sorted(there.keys() - manifest.files.keys())]
-    both = sorted(manifest.files.keys() & there.keys())
-    faults += [f"{path} was altered" for path in both if manifest.files[path] != there[path]]
-    if faults:
-        raise EvidenceError(f"{folder} was altered: {'; '.join(faults)}.")
-
-
-def _judge_again(bundle: Path, folder: Path, written: GateResult) -> GateResult:
+def _judge_again(bundle: Path, written: GateResult) -> GateResult:
     frozen, register = frozen_of(bundle)
+    folder = go_live_evidence.folder(bundle)
     judgement = written.judgement
     seen = None
     if written.observation is not None:

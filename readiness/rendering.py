@@ -16,7 +16,7 @@ from readiness.gate import Gate
 from readiness.ledger import FILE as LEDGER_FILE
 from readiness.ledger import Ledger
 from readiness.model import Candidate, Environment, Gap, GateResult, Judgement, Plan, Record, Waiver
-from readiness.report.html import Content, as_html
+from readiness.report.html import Content, Unseen, as_html
 from readiness.run import blind, checked, remaining, result_of, settings_of
 
 _RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
@@ -42,7 +42,10 @@ def _page(content: Content) -> Mapping[str, bytes]:
 
 def _markdown(content: Content) -> Mapping[str, bytes]:
     warning = "".join(f"> **Take care.** {notice}\n\n" for notice in content.notices)
-    return {evidence.REPORT: (warning + report.markdown(content.record, content.plan)).encode("utf-8", "replace")}
+    found = content.gone_live()
+    gone_live = found.why if isinstance(found, Unseen) else found
+    text = report.markdown(content.record, content.plan, gone_live)
+    return {evidence.REPORT: (warning + text).encode("utf-8", "replace")}
 
 
 def _findings(name: str) -> Callable[[Content], Mapping[str, bytes]]:

@@ -142,7 +142,7 @@ def _value(value: str) -> str:
 
 
 def as_api(value: Any) -> Any:
-    """Return what CloudFormation or the load balancer's API spells ``Like`` this with the keys of ECS: ``like`` this."""
+    """Return what CloudFormation and the load balancer's API spell ``Like`` this as ECS does: ``like`` this."""
     if isinstance(value, list | tuple):
         return [as_api(each) for each in value]
     if not isinstance(value, Mapping):

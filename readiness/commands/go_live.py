@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
         description="Verify a bundle, look at production's stack, hold it against what the bundle approved, and write "
         "observation and result into the bundle's folder go-live. Reads only: nothing in the account is changed.",
     )
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the evidence that approved what is live")
     parser.add_argument("--stack", required=True, metavar="NAME", help="production's CloudFormation stack")
     parser.add_argument("--service", metavar="CLUSTER/SERVICE", help="which service, where the stack has several")
     parser.add_argument(

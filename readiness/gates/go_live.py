@@ -32,7 +32,7 @@ from readiness.model import (
     record,
     spell_duration,
 )
-from readiness.probe import Probe, ProbeSeen
+from readiness.probe import CanaryRun, Probe, ProbeSeen
 from readiness.service_content import Comparison, compare
 
 _ALARMS_AT_ONCE = 100
@@ -284,7 +284,7 @@ def _approval(seen: Observation, settings: Settings) -> Iterator[Finding]:
         yield _fault(
             "stale-go",
             approved.run_id,
-            f"The decision is of {approved.decided_at:%Y-%m-%d %H:%M} UTC, older than {spell_duration(settings.max_age)}",
+            f"Decided {approved.decided_at:%Y-%m-%d %H:%M} UTC, longer ago than {spell_duration(settings.max_age)}",
             "Run again: what was measured then may not hold now.",
         )
     if age < timedelta(0):
@@ -373,9 +373,8 @@ def _running(seen: Observation, settings: Settings) -> Iterator[Finding]:
             yield _fault("other-revision", task.task, message, "Wait for the deployment, or find out why it hangs.")
     why = deployed_service.unsteady(service)
     if not why and _steady(seen) < settings.steady_for:
-        why = (
-            f"it was steady for {_steady(seen).total_seconds():.0f} s only; before: {seen.unsteady or 'not looked at'}"
-        )
+        before = f"; before, {seen.unsteady}" if seen.unsteady else ""
+        why = f"it was seen steady for {_steady(seen).total_seconds():.0f} s only{before}"
     if why:
         message = f"The service is not steady: {why}; wanted is {spell_duration(settings.steady_for)} without a break"
         yield _fault("not-steady", service.service, message, "Wait for the deployment to end, and ask again.")
@@ -412,9 +411,15 @@ def _probe(seen: Observation) -> Iterator[Finding]:
         why, count = next(iter(seen.probe.errors.items()))
         message = f"{sum(seen.probe.errors.values())} requests were not answered ({count} x {why})"
         yield _fault("probe", seen.probe.url, message, "Look at the load balancer, and roll back.")
-    for run in seen.probe.canaries:
+    for run in _since_deployment(seen):
         if run.state == "FAILED":
             yield _fault("probe", run.canary, f"The canary failed: {run.reason}", "Look at the canary's artifacts.")
+
+
+def _since_deployment(seen: Observation) -> list[CanaryRun]:
+    """Return the runs of canaries that met what is deployed now."""
+    updated = [each.updated_at for each in seen.service.deployments if each.updated_at is not None]
+    return [run for run in seen.probe.canaries if run.ended_at is not None and updated and run.ended_at > max(updated)]
 
 
 def _gaps(seen: Observation) -> Iterator[Gap]:
@@ -448,13 +453,7 @@ def _gaps(seen: Observation) -> Iterator[Gap]:
 
 def _unprobed(seen: Observation) -> Iterator[Gap]:
     """Yield why the probe proves nothing, unless a canary has passed since the deployment."""
-    updated = [each.updated_at for each in seen.service.deployments if each.updated_at is not None]
-    passed = [
-        run.ended_at
-        for run in seen.probe.canaries
-        if run.state == "PASSED" and run.ended_at is not None and updated and run.ended_at > max(updated)
-    ]
-    if passed:
+    if any(run.state == "PASSED" for run in _since_deployment(seen)):
         return
     if not seen.probe.url:
         why = "the stack has no output ServiceUrl; set gates.settings.go-live.url"

@@ -23,11 +23,18 @@ from readiness.report.thresholds import SYMBOLS, margin, met
 _MARKS = {Outcome.PASSED: "✅ passed", Outcome.FAILED: "❌ failed", Outcome.INCONCLUSIVE: "❔ inconclusive"}
 
 
-def markdown(record: Record, plan: Plan) -> str:
-    """Return the report of a run."""
+def markdown(record: Record, plan: Plan, gone_live: GateResult | str | None = None) -> str:
+    """Return the report of a run.
+
+    Args:
+        record: What was decided.
+        plan: What was decided beforehand.
+        gone_live: What was found in production after the cutover, or why that cannot be read; None = nobody has asked.
+    """
     parts = [
         _head(record, plan),
         _reasons(record),
+        "" if gone_live is None else _gone_live(gone_live),
         _gates(record),
         _measurements(record.results),
         findings_section(record),
@@ -37,6 +44,20 @@ def markdown(record: Record, plan: Plan) -> str:
         _provenance(record),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _gone_live(found: GateResult | str) -> str:
+    title = "## After the cutover\n\n"
+    if isinstance(found, str):
+        return f"{title}❔ {prose(found)}"
+    lines = [f"{_MARKS[found.outcome]}: production was looked at on {found.ended_at:%Y-%m-%d %H:%M} UTC", ""]
+    lines += [f"- {prose(note)}" for note in found.judgement.notes]
+    lines += [
+        f"- {each.disposition} {each.finding.severity}: {code(each.finding.subject)}: {prose(each.finding.message)}"
+        for each in found.findings
+    ]
+    lines += [f"- not seen: {prose(gap.what)}: {prose(gap.why)}" for gap in found.judgement.gaps]
+    return title + "\n".join(lines).rstrip()
 
 
 def headline(record: Record) -> str:

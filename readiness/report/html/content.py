@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from readiness import evidence, gates
+from readiness import evidence, gates, go_live_evidence
 from readiness.errors import EvidenceError
 from readiness.gate import Gate
 from readiness.load_result import LoadResult, read_artifact
@@ -64,6 +64,14 @@ class Content:
             return read_artifact(evidence.read_bytes(self.root, path))
         except EvidenceError as error:
             return Unseen(why=f"The seconds of the drive cannot be read: {self._said(error)}")
+
+    def gone_live(self) -> GateResult | Unseen | None:
+        """Return what was found in production after the cutover; None = nobody has asked."""
+        try:
+            found = go_live_evidence.read(self.root)
+        except EvidenceError as error:
+            return Unseen(why=self._said(error))
+        return None if found is None else found[1]
 
     def _said(self, error: EvidenceError) -> str:
         """Return what an error says, with paths as the bundle knows them: it may lie elsewhere tomorrow."""

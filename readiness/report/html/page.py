@@ -14,6 +14,7 @@ from markupsafe import Markup
 from readiness.report.html import (
     drill_section,
     finding_section,
+    go_live_section,
     load_section,
     overview,
     people_section,
@@ -53,6 +54,7 @@ def sections(content: Content) -> tuple[Section, ...]:
     """Return all sections, in order."""
     return (
         overview.missing(content),
+        *go_live_section.sections(content),
         overview.gates(content),
         overview.threshold_section(content),
         load_section.section(content),
