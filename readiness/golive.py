@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import readiness
 from readiness import contract, cutover, evidence, go_live_evidence, plan, waivers
-from readiness.cloud import Connection, connect_aws, connect_embedded
+from readiness.cloud import Connection, connect_aws, connect_embedded, translated
 from readiness.cutover import Approved, Cutover
 from readiness.errors import EvidenceError, PlanError, ReadinessError, UsageError
 from readiness.evidence import BundleWriter
@@ -160,6 +160,7 @@ def reach(asked: Asked, frozen: Plan) -> Connection:
 
     Raises:
         UsageError: an endpoint is set that does not fit the target.
+        CloudError: it does not answer, or there are no credentials.
     """
     region = asked.region or frozen.aws.region
     if asked.target == "embedded-endpoint":
@@ -169,7 +170,8 @@ def reach(asked: Asked, frozen: Plan) -> Connection:
                 f"--target embedded-endpoint: {ENDPOINT_VARIABLE} is {endpoint!r}, which is no endpoint on loopback.",
                 hint="`readiness aws` starts an embedded AWS and prints the line to paste.",
             )
-        return connect_embedded(endpoint, region, frozen.embedded.time_scale)
+        with translated(f"Asking the embedded AWS at {endpoint} who it is"):
+            return connect_embedded(endpoint, region, frozen.embedded.time_scale)
     connection = connect_aws(region, ())
     for service in ("ecs", "cloudformation", "cloudwatch", "elbv2"):
         endpoint = connection.client(service).meta.endpoint_url

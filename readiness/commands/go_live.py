@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
 from readiness.decide import ExitCode
+from readiness.errors import UsageError
 from readiness.model import Disposition, Environment, GateResult, Outcome
 from readiness.narrator import Narrator
 
+_COMMIT = re.compile(r"[0-9a-fA-F]{7,64}")
 _CODES = {
     Outcome.PASSED: ExitCode.GO,
     Outcome.FAILED: ExitCode.NO_GO,
@@ -45,6 +48,8 @@ def _go_live(arguments: argparse.Namespace) -> int:
     from readiness.run import git_state
     from readiness.verify import verify
 
+    if arguments.commit is not None and not _COMMIT.fullmatch(arguments.commit):
+        raise UsageError(f"--commit: {arguments.commit!r} is no commit.", hint="Give at least 7 digits of its SHA.")
     verify(arguments.bundle)
     asked = golive.Asked(
         bundle=arguments.bundle,

@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 import readiness
 from readiness import evidence, golive
 from readiness.cli import command
 from readiness.decide import ExitCode
 from readiness.deployed_service import see
-from readiness.errors import EvidenceError, PlanError, ReadinessError, UsageError
+from readiness.errors import CloudError, EvidenceError, PlanError, ReadinessError, UsageError
 from readiness.evidence import BundleWriter
 from readiness.gates import fidelity
 from readiness.golive import MANIFEST, OBSERVATION, RESULT, Asked, approved_by, ask, reach, verify_go_live
@@ -232,6 +233,17 @@ def test_an_embedded_endpoint_is_on_loopback(bundle, monkeypatch, endpoint):
         reach(asked_of(bundle), a_plan())
 
 
+def test_an_embedded_aws_that_does_not_answer_is_a_sentence(bundle, monkeypatch):
+    def refuse(endpoint, region, time_scale):
+        raise EndpointConnectionError(endpoint_url=endpoint)
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setattr(golive, "connect_embedded", refuse)
+
+    with pytest.raises(CloudError, match="Asking the embedded AWS at http://127.0.0.1:1 who it is failed"):
+        reach(asked_of(bundle), a_plan())
+
+
 def test_what_is_called_aws_has_to_be_aws(bundle, monkeypatch):
     connection = SimpleNamespace(
         client=lambda service: SimpleNamespace(meta=SimpleNamespace(endpoint_url="http://127.0.0.1:4566"))
@@ -374,6 +386,12 @@ def test_what_is_no_bundle_or_was_altered_is_exit_code_1_and_nothing_is_asked(bu
     (bundle / evidence.PLAN).write_text("")
     assert command(["go-live", str(bundle), *ARGUMENTS]) == ExitCode.NO_RELIABLE_VERDICT
     assert "plan.toml was altered" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("commit", ["main", "", "c0ffe", "v1.2.3"])
+def test_a_commit_is_named_by_its_sha(bundle, verified, capsys, commit):
+    assert command(["go-live", str(bundle), "--stack", "shop", "--commit", commit]) == ExitCode.USAGE
+    assert "is no commit" in capsys.readouterr().err
 
 
 def test_a_stack_has_to_be_named(bundle, capsys):
