@@ -240,7 +240,7 @@ def test_an_embedded_aws_that_does_not_answer_is_a_sentence(bundle, monkeypatch)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setattr(golive, "connect_embedded", refuse)
 
-    with pytest.raises(CloudError, match="Asking the embedded AWS at http://127.0.0.1:1 who it is failed"):
+    with pytest.raises(CloudError, match=r"Asking the embedded AWS at http://127\.0\.0\.1:1 who it is failed"):
         reach(asked_of(bundle), a_plan())
 
 
