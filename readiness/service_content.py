@@ -70,15 +70,15 @@ class Difference:
     wanted: str
     found: str
 
-    def told(self, wanted: str, found: str) -> str:
-        """Return the difference in words; *wanted* and *found* say whose value is which."""
+    def told(self, whose: str) -> str:
+        """Return the difference in words; *whose* begins what was wanted: ``the plan has``, ``approved was``."""
         if not self.found:
-            return f"{wanted} {_value(self.wanted)}, and {found} has nothing there"
+            return f"is not there; {whose} {_value(self.wanted)}"
         if not self.wanted:
-            return f"{found} has {_value(self.found)}, and {wanted} nothing"
-        if self.wanted.startswith("sha256:"):
-            return f"{found} has another value than {wanted}; their digests are in the observation"
-        return f"{wanted} {_value(self.wanted)}, {found} has {_value(self.found)}"
+            return f"is {_value(self.found)}; {whose} nothing"
+        if self.found.startswith("sha256:"):
+            return f"is another value; {whose} one with another digest"
+        return f"is {_value(self.found)}; {whose} {_value(self.wanted)}"
 
 
 @record
@@ -135,7 +135,7 @@ def _matches(path: str, globs: Iterable[str]) -> bool:
 
 
 def _value(value: str) -> str:
-    return "a value that is kept as a digest" if value.startswith("sha256:") else repr(value)
+    return "a value" if value.startswith("sha256:") or value == ANY else repr(value)
 
 
 # --- the contents ----------------------------------------------------------------------------------------------------

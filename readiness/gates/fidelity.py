@@ -147,7 +147,7 @@ def _finding(rule: str, difference: Difference, whose: str) -> Finding:
         rule=f"fidelity/{rule}",
         subject=difference.path,
         severity=Severity.HIGH,
-        message=f"The clone is not what was meant: {difference.told(whose, 'the clone')}",
+        message=f"In the clone it {difference.told(whose)}",
         help="Find out who changed it, and deploy again; a value that may differ goes into "
         "gates.settings.fidelity.may_differ.",
         why="What is judged on the clone holds for what was reviewed only if both are the same.",

@@ -223,9 +223,7 @@ def judge(seen: Observation, settings: Settings) -> Judgement:
     ]
     examined = (len(seen.approved.service) and content.compared) + len(seen.service.tasks)
     age = seen.asked_at - seen.approved.decided_at
-    notes = [
-        f"may differ, and does: {each.path}: {each.told('approved was', 'production')}" for each in content.allowed
-    ]
+    notes = [f"may differ, and does: {each.path} {each.told('approved was')}" for each in content.allowed]
     if seen.environment is Environment.EMULATED:
         notes.append("rehearsal: this was seen on an embedded AWS, and is no evidence of production")
     return Judgement(
@@ -350,7 +348,7 @@ def _content(content: Comparison) -> Iterator[Finding]:
         yield _fault(
             "not-as-approved",
             each.path,
-            f"Production is not what was approved: {each.told('approved was', 'production')}",
+            f"In production it {each.told('approved was')}",
             "Deploy what was approved; a value that is meant to differ goes into gates.settings.go-live.may_differ.",
         )
 

@@ -184,11 +184,12 @@ def test_a_value_that_is_not_known_is_compared_with_nothing_yet_has_to_be_there(
 
 
 def test_a_difference_says_whose_value_is_which_and_no_digest():
-    words = ("approved was", "production")
+    def told(wanted: str, found: str) -> str:
+        return Difference(path="p", wanted=wanted, found=found).told("approved was")
 
-    assert Difference(path="p", wanted="1", found="2").told(*words) == "approved was '1', production has '2'"
-    assert (
-        Difference(path="p", wanted="1", found="").told(*words) == "approved was '1', and production has nothing there"
-    )
-    assert "sha256" not in Difference(path="p", wanted="sha256:1", found="sha256:2").told(*words)
-    assert "sha256" not in Difference(path="p", wanted="", found="sha256:2").told(*words)
+    assert told("1", "2") == "is '2'; approved was '1'"
+    assert told("1", "") == "is not there; approved was '1'"
+    assert told("", "2") == "is '2'; approved was nothing"
+    assert told("sha256:1", "sha256:2") == "is another value; approved was one with another digest"
+    assert told("", "sha256:2") == "is a value; approved was nothing"
+    assert told(ANY, "") == "is not there; approved was a value"

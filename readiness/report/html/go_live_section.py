@@ -10,6 +10,12 @@ from readiness.report.html import blocks
 from readiness.report.html.blocks import Facts, Items, Section, Table, Unobserved
 from readiness.report.html.content import Content, Unseen
 
+_WORDS = {
+    "approval.age": "Age of the decision",
+    "content.compared": "Compared with what was approved",
+    "steady.for": "Steady for",
+}
+
 
 def sections(content: Content) -> tuple[Section, ...]:
     """Return the section; none where nobody has asked."""
@@ -23,7 +29,7 @@ def sections(content: Content) -> tuple[Section, ...]:
 
 
 def _blocks(found: GateResult) -> Iterator[Any]:
-    measured = [(each.name, blocks.measured(each)) for each in found.judgement.measurements]
+    measured = [(_WORDS.get(each.name, each.name), blocks.measured(each)) for each in found.judgement.measurements]
     yield Facts(
         rows=[
             ("Asked", found.question),
@@ -31,6 +37,8 @@ def _blocks(found: GateResult) -> Iterator[Any]:
             *measured,
         ]
     )
+    if found.judgement.notes:
+        yield Items(items=list(found.judgement.notes))
     rows = [
         (
             blocks.lines(blocks.code(each.finding.subject), blocks.small(blocks.code(each.finding.rule))),
@@ -52,5 +60,3 @@ def _blocks(found: GateResult) -> Iterator[Any]:
             head=("what", "why"),
             rows=[(gap.what, gap.why) for gap in found.judgement.gaps],
         )
-    if found.judgement.notes:
-        yield Items(items=list(found.judgement.notes))
