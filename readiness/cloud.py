@@ -18,9 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import boto3
 import psutil
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from readiness import contract
@@ -38,7 +36,6 @@ EMBEDDED_FLEET_IMAGE = "readiness-fleet:local"
 _SETTINGS = "settings.json"
 _START_DEADLINE_S = 60.0
 _STOP_DEADLINE_S = 30.0
-_CONFIG = Config(retries={"mode": "standard", "max_attempts": 8}, connect_timeout=10, read_timeout=60)
 
 
 @dataclass(kw_only=True)
@@ -98,9 +95,10 @@ def connect(target: Target, plan: Plan, *, repository: Path, folder: Path, ledge
 
 def connect_aws(region: str, production_accounts: tuple[str, ...]) -> Connection:
     """Return the way into the account of the default credential chain, unless it is a production account."""
+    session_of, config = _boto3()
     try:
-        session = boto3.Session(region_name=region)
-        account = session.client("sts", config=_CONFIG).get_caller_identity()["Account"]
+        session = session_of(region_name=region)
+        account = session.client("sts", config=config).get_caller_identity()["Account"]
     except (BotoCoreError, ClientError) as error:
         raise CloudError(
             f"AWS does not say who you are: {error}.",
@@ -121,14 +119,23 @@ def connect_aws(region: str, production_accounts: tuple[str, ...]) -> Connection
         time_scale=1.0,
         variables={"AWS_REGION": region, "AWS_DEFAULT_REGION": region},
         bootstraps_itself=False,
-        make_client=lambda service: session.client(service, config=_CONFIG),
+        make_client=lambda service: session.client(service, config=config),
     )
+
+
+def _boto3() -> tuple[Callable[..., Any], Any]:
+    """Return boto3's session and how its clients behave; a command that asks no AWS does without its import."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.Session, Config(retries={"mode": "standard", "max_attempts": 8}, connect_timeout=10, read_timeout=60)
 
 
 def connect_embedded(endpoint: str, region: str, time_scale: float) -> Connection:
     """Return the way into an embedded AWS. Its credentials are made up, so that nobody's own are ever sent to it."""
     variables = embedded_variables(endpoint, region)
-    session = boto3.Session(
+    session_of, config = _boto3()
+    session = session_of(
         aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
         region_name=region,
@@ -137,11 +144,11 @@ def connect_embedded(endpoint: str, region: str, time_scale: float) -> Connectio
         target="embedded",
         environment=Environment.EMULATED,
         region=region,
-        account=session.client("sts", endpoint_url=endpoint, config=_CONFIG).get_caller_identity()["Account"],
+        account=session.client("sts", endpoint_url=endpoint, config=config).get_caller_identity()["Account"],
         time_scale=time_scale,
         variables=variables,
         bootstraps_itself=True,
-        make_client=lambda service: session.client(service, endpoint_url=endpoint, config=_CONFIG),
+        make_client=lambda service: session.client(service, endpoint_url=endpoint, config=config),
     )
 
 

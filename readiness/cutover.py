@@ -28,6 +28,7 @@ class Approved:
 
     Attributes:
         bundle: Digest of the bundle.
+        as_of: What people decided later is not looked at.
         verdict: The decision on it; of a rehearsal always NO-GO, and then *outcome* says what the gates came to.
         reasons: Why the verdict is not GO.
         decided_at: From when the approval counts.
@@ -39,6 +40,7 @@ class Approved:
     """
 
     bundle: str
+    as_of: Instant
     run_id: str
     harness_version: str
     environment: Environment

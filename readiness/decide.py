@@ -8,6 +8,7 @@ from enum import IntEnum
 from fnmatch import fnmatchcase
 
 from readiness.model import (
+    Decision,
     Disposed,
     Disposition,
     Environment,
@@ -15,11 +16,11 @@ from readiness.model import (
     Gap,
     GateResult,
     Judgement,
+    Measurement,
     OpenLimit,
     Outcome,
     Record,
     Severity,
-    Signature,
     Stage,
     Verdict,
     Waiver,
@@ -98,6 +99,33 @@ def exceeded(limits: Iterable[OpenLimit], findings: Sequence[Disposed]) -> tuple
     return tuple(said)
 
 
+def met(measured: Measurement) -> bool:
+    """Say whether a figure is on the right side of its threshold; one without a threshold is on no side.
+
+    Raises:
+        ValueError: there is no threshold.
+    """
+    distance = _distance(measured)
+    return distance > 0 or (distance == 0 and measured.comparison != "<")
+
+
+def margin(measured: Measurement) -> float | None:
+    """Return how far a figure is on the right side of its threshold, as a ratio of it; None = the threshold is 0.
+
+    Raises:
+        ValueError: there is no threshold.
+    """
+    distance = _distance(measured)
+    return distance / measured.threshold if measured.threshold else None
+
+
+def _distance(measured: Measurement) -> float:
+    if measured.threshold is None or measured.comparison is None:
+        raise ValueError(f"{measured.name} has no threshold.")
+    sign = -1 if measured.comparison == ">=" else 1
+    return sign * (measured.threshold - measured.value)
+
+
 def worst(outcomes: Iterable[Outcome]) -> Outcome:
     """Return the worst outcome; of none at all: inconclusive."""
     ranks = list(Outcome)
@@ -135,6 +163,7 @@ def _why(result: GateResult) -> str:
     ]
     if result.outcome is Outcome.INCONCLUSIVE:
         causes = [f"{gap.what}: {gap.why}" for gap in result.judgement.gaps] or ["nothing was examined"]
+    causes = causes or ["what was recorded of it does not say why"]
     return causes[0] + (f" (and {len(causes) - 1} more)" if len(causes) > 1 else "")
 
 
@@ -213,27 +242,23 @@ def _idle(waiver: Waiver, on: date) -> Finding:
     )
 
 
-def missing_signatures(owners: Iterable[str], signatures: Sequence[Signature]) -> tuple[str, ...]:
-    """Return a reason for each owner who has not signed go."""
-    decisions = {signature.role: signature.decision for signature in signatures}
-    words = {None: "has not signed", "no-go": "signed no-go"}
-    return tuple(f"sign-off: {role} {words[decisions.get(role)]}" for role in owners if decisions.get(role) != "go")
+REHEARSAL = "rehearsal: what was seen on the embedded AWS is no evidence of production"
+"""The reason that no rehearsal is ever without."""
 
 
 def verdict(
     results: Sequence[GateResult],
     *,
     required: Iterable[str],
-    owners: Iterable[str],
-    signatures: Sequence[Signature],
     environment: Environment,
     interrupted: bool = False,
     troubles: Sequence[str] = (),
+    missing: Sequence[str] = (),
 ) -> tuple[Outcome, Verdict, tuple[str, ...]]:
     """Return the outcome of the run, the verdict, and each reason why it is not GO.
 
     The outcome is the worst of the required gates'; a run that was interrupted, or whose harness stumbled
-    (*troubles*), is at best inconclusive.
+    (*troubles*), is at best inconclusive. What people have not done yet (*missing*) does not change the outcome.
     """
     reached, reasons = required_outcome(results, required)
     if interrupted:
@@ -242,15 +267,14 @@ def verdict(
     if troubles:
         reached = worst((reached, Outcome.INCONCLUSIVE))
         reasons = (*troubles, *reasons)
-    blocked = list(reasons)
-    blocked += missing_signatures(owners, signatures)
+    blocked = [*reasons, *missing]
     if environment is Environment.EMULATED:
-        blocked.append("rehearsal: what was seen on the embedded AWS is no evidence of production")
+        blocked.append(REHEARSAL)
     return reached, Verdict.NO_GO if blocked else Verdict.GO, tuple(blocked)
 
 
 def exit_code(record: Record) -> ExitCode:
-    """Return what the shell is told of a record."""
+    """Return what the shell is told of a run, which nobody can have signed yet."""
     if record.leftovers:
         return ExitCode.LEFTOVERS
     if record.outcome is Outcome.FAILED:
@@ -259,3 +283,20 @@ def exit_code(record: Record) -> ExitCode:
         return ExitCode.NO_RELIABLE_VERDICT
     rehearsed = record.environment is Environment.EMULATED
     return ExitCode.GO if rehearsed or record.verdict is Verdict.GO else ExitCode.NO_RELIABLE_VERDICT
+
+
+def rehearsal_complete(decision: Decision) -> bool:
+    """Say whether a rehearsal went all the way: nothing is missing but that it was no rehearsal."""
+    return decision.environment is Environment.EMULATED and decision.reasons == (REHEARSAL,)
+
+
+def decision_exit_code(decision: Decision) -> ExitCode:
+    """Return what the shell is told of a bundle that people decide on."""
+    if decision.leftovers:
+        return ExitCode.LEFTOVERS
+    refused = any(each.in_force and each.filed.signature.decision == "no-go" for each in decision.signatures)
+    if decision.outcome is Outcome.FAILED or refused:
+        return ExitCode.NO_GO
+    if decision.verdict is Verdict.GO or rehearsal_complete(decision):
+        return ExitCode.GO
+    return ExitCode.NO_RELIABLE_VERDICT

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -21,6 +22,8 @@ PLAN = "plan.toml"
 WAIVERS = "waivers.toml"
 REPORT = "report.md"
 PAGE = "report.html"
+GO_NO_GO = "go-no-go.md"
+STATEMENT = "statement.intoto.json"
 TEMPLATES = "templates"
 SIGN_OFF = "sign-off"
 """Folder of what people decide on the sealed evidence: signatures, ticks. They name the bundle's digest."""
@@ -98,9 +101,15 @@ class BundleWriter:
         return sha256(data)
 
 
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """Return what reads and writes a kind of record; to make one takes longer than to use it."""
+    return TypeAdapter(kind)
+
+
 def to_json(kind: type[T], value: T) -> bytes:
     """Return a record as indented JSON. Whether it is one shows when it is read back."""
-    return TypeAdapter(kind).dump_json(value, indent=1, warnings="none") + b"\n"
+    return _adapter(kind).dump_json(value, indent=1, warnings="none") + b"\n"
 
 
 def read_json(root: Path, path: str, kind: type[T]) -> T:
@@ -132,7 +141,7 @@ def from_json(kind: type[T], data: bytes, what: str) -> T:
         EvidenceError: it is not a *kind*.
     """
     try:
-        return TypeAdapter(kind).validate_json(data)
+        return cast(T, _adapter(kind).validate_json(data))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         words = [".".join(str(part) for part in first["loc"]), first["msg"]]
@@ -170,12 +179,7 @@ def check_manifest(root: Path) -> int:
     except (ValueError, KeyError, TypeError) as error:
         raise EvidenceError(f"{root / MANIFEST} was altered: it is no manifest.") from error
     found: dict[str, str] = json.loads(actual)["files"]
-    faults = [f"{path} is missing" for path in sorted(expected.keys() - found.keys())]
-    faults += [f"{path} was added" for path in sorted(found.keys() - expected.keys())]
-    faults += [
-        f"{path} was altered" for path in sorted(expected.keys() & found.keys()) if expected[path] != found[path]
-    ]
-    raise EvidenceError(f"{root} was altered: " + "; ".join(faults or [f"{MANIFEST} was rewritten"]) + ".")
+    raise EvidenceError(f"{root} was altered: {_differences(expected, found)}.")
 
 
 def bundle_digest(root: Path) -> str:
@@ -187,12 +191,104 @@ def bundle_digest(root: Path) -> str:
     return sha256(read_bytes(root, MANIFEST))
 
 
+_TOLD_LAST = frozenset(
+    {
+        RECORD,
+        REPORT,
+        GO_NO_GO,
+        STATEMENT,
+        "findings.json",
+        "findings.csv",
+        "findings.sarif",
+        "findings.junit.xml",
+    }
+)
+"""What every run writes after it has decided."""
+
+
+def files(root: Path) -> frozenset[str]:
+    """Return the paths of a bundle's evidence, as a decision may name it: before and after it is sealed alike.
+
+    The page is not in it: a run whose page could not be made is decided all the same.
+    """
+    found = (file.relative_to(root).as_posix() for file in root.rglob("*") if file.is_file())
+    return _TOLD_LAST | {path for path in found if path not in (MANIFEST, PAGE) and not _after_seal(path)}
+
+
+def seal_after(root: Path, folder: str) -> None:
+    """Write the manifest of a folder that lies in a sealed bundle and is not part of it; it names the bundle's digest.
+
+    Args:
+        root: The bundle.
+        folder: One of ``AFTER_SEAL``.
+    """
+    BundleWriter(root).put(f"{folder}/{MANIFEST}", manifest_after(root, root / folder, folder))
+
+
+def check_after(root: Path, folder: str) -> None:
+    """Re-hash every file of such a folder against its manifest.
+
+    Raises:
+        EvidenceError: a file is missing, altered or not in the manifest; or all of it is about another bundle.
+    """
+    written = read_bytes(root, f"{folder}/{MANIFEST}")
+    actual = manifest_after(root, root / folder, folder)
+    if written == actual:
+        return
+    try:
+        said = json.loads(written)
+        expected, about = dict[str, str](said["files"]), str(said["bundle"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise EvidenceError(f"{root / folder / MANIFEST} was altered: it is no manifest.") from error
+    if about != bundle_digest(root):
+        raise EvidenceError(
+            f"{root / folder} is about another bundle ({about}); this one is {bundle_digest(root)}.",
+            hint="What is decided on one bundle says nothing of another: decide on this one.",
+        )
+    raise EvidenceError(
+        f"{root / folder} was altered: {_differences(expected, json.loads(actual)['files'])}.",
+        hint="Put the files back as they were. What was added, or left behind when a command was killed, is to be "
+        "deleted.",
+    )
+
+
+def manifest_after(root: Path, source: Path, folder: str) -> bytes:
+    """Return the one spelling of the manifest of a folder that is written after the seal.
+
+    Args:
+        root: The bundle.
+        source: Where the folder's files lie now, if it is not in its place yet.
+        folder: Its name in the bundle.
+    """
+    digests = {
+        f"{folder}/{path}": sha256(file.read_bytes())
+        for file in sorted(source.rglob("*"))
+        if file.is_file() and (path := file.relative_to(source).as_posix()) != MANIFEST
+    }
+    said = {"schema": "readiness.after-seal/v1", "bundle": bundle_digest(root), "files": digests}
+    return json.dumps(said, indent=1, sort_keys=True).encode() + b"\n"
+
+
+def _after_seal(path: str) -> bool:
+    return path.split("/", 1)[0] in AFTER_SEAL
+
+
+def _differences(expected: dict[str, str], found: dict[str, str]) -> str:
+    """Return how the files of a folder differ from those of its manifest."""
+    faults = [f"{path} is missing" for path in sorted(expected.keys() - found.keys())]
+    faults += [f"{path} was added" for path in sorted(found.keys() - expected.keys())]
+    faults += [
+        f"{path} was altered" for path in sorted(expected.keys() & found.keys()) if expected[path] != found[path]
+    ]
+    return "; ".join(faults or [f"{MANIFEST} was rewritten"])
+
+
 def _manifest(root: Path) -> bytes:
     """Return the one spelling of the manifest of a folder."""
     files = {}
     for file in sorted(root.rglob("*")):
         path = file.relative_to(root).as_posix()
-        if file.is_file() and path != MANIFEST and path.split("/", 1)[0] not in AFTER_SEAL:
+        if file.is_file() and path != MANIFEST and not _after_seal(path):
             files[path] = sha256(file.read_bytes())
     return json.dumps({"schema": "readiness.manifest/v1", "files": files}, indent=1, sort_keys=True).encode() + b"\n"
 

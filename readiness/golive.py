@@ -11,28 +11,31 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
 import readiness
-from readiness import contract, cutover, evidence, go_live_evidence, plan, waivers
+from readiness import contract, cutover, evidence, plan, sign_off, waivers
 from readiness.cloud import Connection, connect_aws, connect_embedded, translated
 from readiness.cutover import Approved, Cutover
+from readiness.decision import SignOff, decided
 from readiness.errors import EvidenceError, PlanError, ReadinessError, UsageError
 from readiness.evidence import BundleWriter
 from readiness.gate import Context
 from readiness.gates import fidelity, go_live
-from readiness.go_live_evidence import MANIFEST, OBSERVATION, RESULT, Manifest, digests
 from readiness.ledger import FILE as LEDGER_FILE
 from readiness.ledger import Ledger
-from readiness.model import Environment, GateResult, Outcome, Plan, Record, Waiver
+from readiness.model import Decision, Environment, GateResult, Outcome, Plan, Waiver
 from readiness.narrator import Narrator
 from readiness.run import checked, result_of, seen_and_judged, settings_of
 
 GATE = go_live.GATE
+_OBSERVATION: Final = "observation.json"
+OBSERVATION: Final = f"{evidence.GO_LIVE}/{_OBSERVATION}"
+RESULT: Final = sign_off.GO_LIVE_RESULT
 ENDPOINT_VARIABLE: Final = "AWS_ENDPOINT_URL"
 _AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".on.aws")
 
@@ -75,7 +78,7 @@ def ask(asked: Asked, narrator: Narrator) -> tuple[GateResult, Environment]:
     """
     bundle = asked.bundle
     frozen, register = frozen_of(bundle)
-    approved = approved_by(bundle)
+    approved = approved_by(bundle, datetime.now(UTC))
     connection = reach(asked, frozen)
     stack, cluster, service = cutover.find(
         connection.client, asked.stack, service=asked.service, account=connection.account, region=connection.region
@@ -84,7 +87,7 @@ def ask(asked: Asked, narrator: Narrator) -> tuple[GateResult, Environment]:
         raise UsageError(f"Stack {stack.name} is the clone that was approved.", hint="Name production's stack.")
     with _alone(bundle):
         _clear(bundle)
-        writer = BundleWriter(go_live_evidence.folder(bundle))
+        writer = BundleWriter(bundle / evidence.GO_LIVE)
         context = Context(
             plan=frozen,
             repository=asked.repository,
@@ -106,21 +109,15 @@ def ask(asked: Asked, narrator: Narrator) -> tuple[GateResult, Environment]:
         )
         with narrator.stage(GATE.question):
             result = _look(frozen, register, context)
-        writer.put_json(RESULT, GateResult, result)
-        manifest = Manifest(
-            bundle=approved.bundle,
-            run_id=approved.run_id,
-            harness_version=readiness.__version__,
-            files=digests(writer.root),
-        )
-        writer.put_json(MANIFEST, Manifest, manifest)
+        BundleWriter(bundle).put_json(RESULT, GateResult, result)
+        evidence.seal_after(bundle, evidence.GO_LIVE)
     return result, connection.environment
 
 
 def _look(frozen: Plan, register: tuple[Waiver, ...], context: Context) -> GateResult:
     begun = datetime.now(UTC)
     settings = settings_of(GATE, frozen, evidence.PLAN)
-    judgement, written = seen_and_judged(GATE, context, settings, OBSERVATION)
+    judgement, written = seen_and_judged(GATE, context, settings, _OBSERVATION)
     path = None if written is None else f"{evidence.GO_LIVE}/{written}"
     return result_of(frozen, register, GATE, judgement, path, begun, datetime.now(UTC), begun)
 
@@ -146,9 +143,9 @@ def _clear(bundle: Path) -> None:
     Raises:
         EvidenceError: it could not be taken away.
     """
-    folder = go_live_evidence.folder(bundle)
+    folder = bundle / evidence.GO_LIVE
     try:
-        (folder / MANIFEST).unlink(missing_ok=True)
+        (folder / evidence.MANIFEST).unlink(missing_ok=True)
         if folder.exists():
             shutil.rmtree(folder)
     except OSError as error:
@@ -194,26 +191,28 @@ def _is_loopback(endpoint: str) -> bool:
 # --- what was approved -----------------------------------------------------------------------------------------------
 
 
-def approved_by(bundle: Path) -> Approved:
-    """Return what a bundle approved, and how it was decided.
+def approved_by(bundle: Path, as_of: datetime) -> Approved:
+    """Return what a bundle approved, and how that was decided until an instant.
 
     Raises:
-        EvidenceError: it is no bundle that was sealed.
+        EvidenceError: it is no bundle that was sealed, or what people wrote down about it does not hold.
     """
     told = evidence.read_record(bundle)
+    decision = decided(told, frozen_of(bundle)[0], evidence.files(bundle), _signed(bundle, as_of))
     result = next((each for each in told.results if each.gate == fidelity.GATE.id), None)
     seen = None
     if result is not None and result.observation is not None:
         seen = evidence.read_json(bundle, result.observation, fidelity.Observation).service
     return Approved(
         bundle=evidence.bundle_digest(bundle),
+        as_of=as_of,
         run_id=told.run_id,
         harness_version=told.harness_version,
         environment=told.environment,
-        outcome=_outcome(told),
-        verdict=told.verdict,
-        reasons=told.reasons,
-        decided_at=told.decided_at,
+        outcome=_outcome(decision),
+        verdict=decision.verdict,
+        reasons=decision.reasons,
+        decided_at=decision.decided_at,
         commit=told.candidate.commit,
         dirty=told.candidate.dirty,
         fidelity=None if result is None else result.outcome,
@@ -224,7 +223,17 @@ def approved_by(bundle: Path) -> Approved:
     )
 
 
-def _outcome(told: Record) -> Outcome:
+def _signed(bundle: Path, as_of: datetime) -> SignOff:
+    """Return what people had written down until an instant: a later no-go changes nothing of what was seen before."""
+    signed = sign_off.read(bundle, frozen_of(bundle)[0])
+    return replace(
+        signed,
+        ticks=tuple(each for each in signed.ticks if each.tick.at <= as_of),
+        signatures=tuple(each for each in signed.signatures if each.signature.at <= as_of),
+    )
+
+
+def _outcome(told: Decision) -> Outcome:
     """Return what the gates came to; a run that may have left something behind did not pass."""
     return Outcome.INCONCLUSIVE if told.leftovers and told.outcome is Outcome.PASSED else told.outcome
 
@@ -251,33 +260,28 @@ def verify_go_live(bundle: Path) -> GateResult | None:
     Raises:
         EvidenceError: something was altered, is of another bundle, or does not yield what the result says.
     """
-    found = go_live_evidence.read(bundle)
-    if found is None:
+    written = sign_off.read_go_live(bundle)
+    if written is None:
         return None
-    manifest, written = found
     again = _judge_again(bundle, written)
     if written != again:
-        made_by = f" (judged by readiness {manifest.harness_version}, this is {readiness.__version__})"
         raise EvidenceError(
-            f"{evidence.GO_LIVE}/{RESULT} says {written.outcome}, but its observation yields another result: "
-            f"{again.outcome}.",
-            hint="The result was altered, or another version of the harness judged it." + made_by,
+            f"{RESULT} says {written.outcome}, but its observation yields another result: {again.outcome}.",
+            hint=f"It was altered, or another version of the harness judged it; this is {readiness.__version__}.",
         )
     return again
 
 
 def _judge_again(bundle: Path, written: GateResult) -> GateResult:
     frozen, register = frozen_of(bundle)
-    folder = go_live_evidence.folder(bundle)
     judgement = written.judgement
-    seen = None
     if written.observation is not None:
-        seen = evidence.read_json(folder, OBSERVATION, go_live.Observation)
-        if seen.approved != approved_by(bundle):
-            raise EvidenceError(f"{folder / OBSERVATION} tells of another approval than this bundle holds.")
+        seen = evidence.read_json(bundle, OBSERVATION, go_live.Observation)
+        if seen.approved != approved_by(bundle, seen.approved.as_of):
+            raise EvidenceError(f"{OBSERVATION} tells of another approval than {bundle} holds.")
         judgement = checked(GATE.judge(seen, settings_of(GATE, frozen, evidence.PLAN)))
-    elif (folder / OBSERVATION).exists() or judgement.examined or not judgement.gaps:
-        raise EvidenceError(f"{folder / RESULT} claims to have seen nothing, and yet to know something.")
+    elif (bundle / OBSERVATION).exists() or judgement.examined or not judgement.gaps:
+        raise EvidenceError(f"{RESULT} claims to have seen nothing, and yet to know something.")
     return result_of(
         frozen,
         register,

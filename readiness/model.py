@@ -696,22 +696,69 @@ class Drills:
     task_loss: TaskLossDrill = field(default_factory=TaskLossDrill)
 
 
+Name = Annotated[str, Field(pattern=r"\S")]
+"""Of a person."""
+
+
 @record
 class Owner:
-    """Who answers for a role, and must sign."""
+    """Who answers for a role, and must sign.
 
-    name: str
+    Attributes:
+        deputies: Who else may sign and tick for the role; ``*`` = anybody.
+        public_key: Ed25519 key, as ``ssh-ed25519 ...`` or PEM. With one, only what it signed counts as a signature.
+    """
+
+    name: Name
     contact: str = ""
+    deputies: tuple[Name, ...] = ()
+    public_key: str | None = None
 
 
 @record
 class ChecklistItem:
-    """One item of the go-live checklist: bound to a gate, or manual."""
+    """One item of the go-live checklist: automatic if it is bound to a gate, else a person has to tick it.
+
+    Attributes:
+        gate: It is done when this gate passed.
+        measurement: It is done when the gate measured this, proved it, and it kept its threshold; the gate itself may
+            have failed for another reason.
+        owner: Role whose people may tick it; None = anybody may, with a name.
+    """
 
     id: Identifier
     text: str
     gate: str | None = None
+    measurement: str | None = None
     owner: str | None = None
+
+
+@record
+class Criterion:
+    """An acceptance criterion or an item of the definition of done, and what shows that it is met: all of it.
+
+    Attributes:
+        gates: Each has to have passed.
+        not_waived: Severities of which these gates' findings may not even have been waived.
+        figures: ``gate/name`` of measurements that have to have been taken, whatever they came to.
+        artifacts: Files of the bundle that have to be there.
+        checklist: Items that have to be done; ``*`` = all.
+        signed: Roles that have to have signed go; ``*`` = all.
+        decided: Whether every role has to have signed, either way.
+        go_live: Whether production has to have been seen to run what was approved. It comes after the verdict.
+    """
+
+    id: Identifier
+    type: Literal["acceptance", "definition-of-done"]
+    text: str
+    gates: tuple[str, ...] = ()
+    not_waived: tuple[Severity, ...] = ()
+    figures: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*/.+$")], ...] = ()
+    artifacts: tuple[str, ...] = ()
+    checklist: tuple[str, ...] = ()
+    signed: tuple[str, ...] = ()
+    decided: bool = False
+    go_live: bool = False
 
 
 @record
@@ -780,6 +827,7 @@ class Plan:
     fleet: Fleet = field(default_factory=Fleet)
     notify: Notify = field(default_factory=Notify)
     checklist: tuple[ChecklistItem, ...] = ()
+    criteria: tuple[Criterion, ...] = ()
     budget: Budget = field(default_factory=Budget)
     aws: AwsSettings = field(default_factory=AwsSettings)
     embedded: EmbeddedAws = field(default_factory=EmbeddedAws)
@@ -827,17 +875,6 @@ class GateResult:
 
 
 @record
-class Signature:
-    """A person's decision on this evidence."""
-
-    role: str
-    name: str
-    decision: Literal["go", "no-go"]
-    at: Instant
-    note: str = ""
-
-
-@record
 class Span:
     """How long a part of the run took."""
 
@@ -861,7 +898,7 @@ class Fixed:
 
 @record
 class Record:
-    """The decision document."""
+    """What a run came to, sealed with its evidence. What people make of it comes after: ``Decision``."""
 
     schema: Literal["readiness.record/v1"] = "readiness.record/v1"
     run_id: str
@@ -875,7 +912,6 @@ class Record:
     decided_at: Instant
     results: tuple[GateResult, ...]
     leftovers: tuple[str, ...]
-    signatures: tuple[Signature, ...]
     spans: tuple[Span, ...]
     required: tuple[str, ...]
     unused_waivers: tuple[Waiver, ...]
@@ -890,3 +926,224 @@ class Record:
     outcome: Outcome
     verdict: Verdict
     reasons: tuple[str, ...]
+
+
+# --- what people decide, on a sealed bundle --------------------------------------------------------------------------
+
+
+@record
+class Tick:
+    """A person's word that a manual item of the checklist is done on this evidence; or that it is not, after all.
+
+    Attributes:
+        bundle: Digest of the bundle that it is about.
+        plan: Digest of the plan that has the item.
+        evidence: What shows it: a sentence, an address, or the name of the file that was kept.
+        artifact: Path in the bundle of the file that was kept; None = it is a sentence.
+        artifact_digest: Of that file.
+        done: False takes an earlier tick back.
+    """
+
+    schema: Literal["readiness.tick/v1"] = "readiness.tick/v1"
+    bundle: str
+    plan: str
+    item: Identifier
+    name: Name
+    at: Instant
+    evidence: Name
+    artifact: str | None = None
+    artifact_digest: str | None = None
+    note: str = ""
+    done: bool = True
+
+
+@record
+class FiledTick:
+    """A tick, where it lies in the bundle, and the digest of that file."""
+
+    tick: Tick
+    path: str
+    digest: str
+
+
+@record
+class ResidualRisk:
+    """A risk that somebody accepts until a day, the last one included."""
+
+    id: Identifier
+    text: Annotated[str, Field(min_length=10)]
+    owner: Name
+    mitigation: Name
+    accepted_until: date
+
+
+@record
+class Signature:
+    """A person's decision on a bundle, and what of it they saw.
+
+    Attributes:
+        plan: Digest of the plan.
+        risks: What the signer accepts with it. A role that signs again states its risks again.
+        seen_ticks: Item -> digest of the tick that was in force.
+        seen_risks: What others had accepted.
+        public_key: Of the key that signed, as ``ssh-ed25519 ...``; None = a name and no more.
+    """
+
+    role: str
+    name: Name
+    decision: Literal["go", "no-go"]
+    at: Instant
+    note: str = ""
+    plan: str
+    risks: tuple[ResidualRisk, ...] = ()
+    seen_ticks: dict[str, str] = field(default_factory=dict)
+    seen_risks: tuple[ResidualRisk, ...] = ()
+    public_key: str | None = None
+
+
+@record
+class FiledSignature:
+    """A signature, where it lies in the bundle, and the fingerprint of its key ("" = it has none)."""
+
+    signature: Signature
+    path: str
+    key: str = ""
+
+
+@record
+class SignatureStanding:
+    """A signature and whether it counts.
+
+    Attributes:
+        why: Why it does not; "" = it does.
+    """
+
+    filed: FiledSignature
+    why: str = ""
+
+    @property
+    def in_force(self) -> bool:
+        """Whether it counts."""
+        return not self.why
+
+
+class ItemState(StrEnum):
+    """What became of an item of the checklist."""
+
+    OPEN = "open"
+    REHEARSED = "rehearsed"
+    """Done, in a rehearsal: that it can be done was shown, and no more."""
+    DONE = "done"
+
+
+@record
+class ItemStanding:
+    """An item of the checklist and what became of it.
+
+    Attributes:
+        why: What it rests on, or what it still needs.
+        evidence: Path in the bundle of what shows it; "" = nothing does.
+        tick: Of a manual item.
+    """
+
+    item: ChecklistItem
+    state: ItemState
+    why: str
+    evidence: str = ""
+    tick: Tick | None = None
+
+
+class Coverage(StrEnum):
+    """How far a criterion is met, worst first."""
+
+    UNMET = "Unmet"
+    UNVERIFIED = "Unverified"
+    PARTIAL = "Partial"
+    MET = "Met"
+
+
+@record
+class CriterionStanding:
+    """A row of the coverage matrix.
+
+    Attributes:
+        evidence: Paths in the bundle of what it rests on.
+        notes: What is missing, and what a reader has to know.
+    """
+
+    criterion: Criterion
+    status: Coverage
+    evidence: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Standing(StrEnum):
+    """What became of a threshold, worst first."""
+
+    MISSED = "missed"
+    UNPROVEN = "not proven"
+    UNOBSERVED = "not observed"
+    MET = "met"
+
+
+@record
+class Threshold:
+    """One threshold of a run.
+
+    Attributes:
+        gate: Who held the figure against it.
+        limit: What it is held against, as a person reads it.
+        measured: The figure; None = there is none.
+        margin_ratio: How far it is on the right side, as a ratio of the limit; None = the limit is 0, or no figure.
+        why: Why the figure proves nothing, or why there is none.
+    """
+
+    gate: str
+    name: str
+    standing: Standing
+    limit: str = ""
+    measured: Measurement | None = None
+    margin_ratio: float | None = None
+    why: str = ""
+
+
+@record
+class GateStanding:
+    """A required gate and what it came to; None = it was not asked."""
+
+    gate: str
+    outcome: Outcome | None
+
+
+@record
+class Decision:
+    """The go/no-go record of a bundle: what the run showed, what people made of it, and what is missing.
+
+    Attributes:
+        bundle: Digest of the sealed bundle; None = the run has not sealed it yet, so nobody can have signed.
+        decided_at: When the last of it was done: the run's end, a tick, a signature. Risks end by this clock.
+        reasons: Each thing that stands between this candidate and production.
+        waivers: Those that dispose of a finding.
+        signatures: Every one that was given, in order, also those that count no more.
+    """
+
+    schema: Literal["readiness.decision/v1"] = "readiness.decision/v1"
+    run_id: str
+    service: str
+    bundle: str | None
+    plan: str
+    candidate: Candidate
+    environment: Environment
+    decided_at: Instant
+    outcome: Outcome
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    leftovers: tuple[str, ...]
+    gates: tuple[GateStanding, ...]
+    thresholds: tuple[Threshold, ...]
+    checklist: tuple[ItemStanding, ...]
+    criteria: tuple[CriterionStanding, ...]
+    waivers: tuple[Waiver, ...]
+    risks: tuple[ResidualRisk, ...]
+    owners: dict[str, Owner]
+    signatures: tuple[SignatureStanding, ...]

@@ -6,9 +6,11 @@ import re
 from collections.abc import Collection, Iterable
 from datetime import timedelta
 
-from readiness.errors import PlanError
+from readiness import keys
+from readiness.errors import PlanError, ReadinessError
 from readiness.model import (
     ClosedArrivals,
+    Criterion,
     ErrorObjective,
     LatencyChangeObjective,
     LatencyObjective,
@@ -23,6 +25,7 @@ from readiness.model import (
     UnhealthyHostsObjective,
     Workload,
 )
+from readiness.spelling import nearest
 
 _SECRET_SOURCES = ("generate", "database-password", "cache-token")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -53,6 +56,7 @@ def check(plan: Plan, file: str) -> None:
         )
     _check_secrets(plan, file)
     _check_sizes(plan, file)
+    _check_people(plan, file)
 
 
 def _check_secrets(plan: Plan, file: str) -> None:
@@ -82,6 +86,66 @@ def _check_sizes(plan: Plan, file: str) -> None:
         raise PlanError(file, "service.max_count", "is below service.desired_count")
     if plan.database is not None and plan.database.max_acu < plan.database.min_acu:
         raise PlanError(file, "database.max_acu", "is below database.min_acu")
+
+
+# --- people ----------------------------------------------------------------------------------------------------------
+
+_ALL = "*"
+
+
+def _check_people(plan: Plan, file: str) -> None:
+    """Refuse names that nothing has, keys that are none, and criteria that nothing could show."""
+    _check_keys(plan, file)
+    _check_unique((item.id for item in plan.checklist), file, "checklist[{}].id", "item")
+    _check_unique((each.id for each in plan.criteria), file, "criteria[{}].id", "criterion")
+    for index, item in enumerate(plan.checklist):
+        if item.owner is not None:
+            _check_named([item.owner], plan.owners, file, f"checklist[{index}].owner", "role in [owners]")
+        if item.measurement is not None and item.gate is None:
+            raise PlanError(file, f"checklist[{index}].measurement", "stands without the gate that measures it")
+    for index, criterion in enumerate(plan.criteria):
+        _check_criterion(criterion, plan, file, f"criteria[{index}]")
+
+
+def _check_criterion(criterion: Criterion, plan: Plan, file: str, key: str) -> None:
+    items = {item.id for item in plan.checklist}
+    _check_named(criterion.checklist, {*items, _ALL}, file, f"{key}.checklist", "item in [[checklist]]")
+    if criterion.checklist and not items:
+        raise PlanError(file, f"{key}.checklist", "asks for a checklist, and the plan has none")
+    _check_named(criterion.signed, {*plan.owners, _ALL}, file, f"{key}.signed", "role in [owners]")
+    if criterion.not_waived and not criterion.gates:
+        raise PlanError(file, f"{key}.not_waived", "is of the findings of gates, and the criterion names none")
+    proofs = (criterion.gates, criterion.figures, criterion.artifacts, criterion.checklist, criterion.signed)
+    if not any(proofs) and not criterion.decided and not criterion.go_live:
+        raise PlanError(
+            file,
+            key,
+            f"{criterion.id!r} names nothing that could show it",
+            hint="Give gates, figures, artifacts, checklist, signed, decided or go_live.",
+        )
+
+
+def _check_named(names: Iterable[str], known: Iterable[str], file: str, key: str, noun: str) -> None:
+    there = set(known)
+    for name in names:
+        if name not in there:
+            raise PlanError(file, key, f"there is no {noun} {name!r}", hint=nearest(name, there))
+
+
+def _check_keys(plan: Plan, file: str) -> None:
+    """Refuse public keys that are none, and one key for two roles: it could not show that two people signed."""
+    held: dict[str, str] = {}
+    for role, owner in plan.owners.items():
+        if owner.public_key is None:
+            continue
+        key = f"owners.{role}.public_key"
+        try:
+            spelt = keys.spelt(keys.read_public(owner.public_key))
+        except ReadinessError as error:
+            raise PlanError(file, key, error.message, hint=error.hint) from None
+        if spelt in held:
+            raise PlanError(file, key, f"is the key of {held[spelt]} too: each role needs one of its own")
+        held[spelt] = role
 
 
 # --- objectives ------------------------------------------------------------------------------------------------------

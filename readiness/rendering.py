@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import readiness
-from readiness import decide, evidence, gates, plan, report, waivers
+from readiness import decide, evidence, gates, plan, report, sign_off, waivers
+from readiness.decision import NOTHING_SIGNED, SignOff, decided
 from readiness.errors import EvidenceError, PlanError, ReadinessError, UsageError
 from readiness.gate import Gate
 from readiness.ledger import FILE as LEDGER_FILE
 from readiness.ledger import Ledger
-from readiness.model import Candidate, Environment, Gap, GateResult, Judgement, Plan, Record, Waiver
-from readiness.report.html import Content, Unseen, as_html
+from readiness.model import (
+    Candidate,
+    Decision,
+    Environment,
+    Gap,
+    GateResult,
+    Judgement,
+    Outcome,
+    Plan,
+    Record,
+    Verdict,
+    Waiver,
+)
+from readiness.report.html import Content, as_html
 from readiness.run import blind, checked, remaining, result_of, settings_of
 
 _RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
@@ -42,9 +55,7 @@ def _page(content: Content) -> Mapping[str, bytes]:
 
 def _markdown(content: Content) -> Mapping[str, bytes]:
     warning = "".join(f"> **Take care.** {notice}\n\n" for notice in content.notices)
-    found = content.gone_live()
-    gone_live = found.why if isinstance(found, Unseen) else found
-    text = report.markdown(content.record, content.plan, gone_live)
+    text = report.markdown(content.record, content.plan, content.decision, content.gone_live)
     return {evidence.REPORT: (warning + text).encode("utf-8", "replace")}
 
 
@@ -114,7 +125,35 @@ def content_of(bundle: Path, *, altered: bool = False) -> Content:
             "observations that there are."
         )
         record = _unended(bundle, frozen)
-    return Content(record=record, plan=frozen, root=bundle, notices=tuple(notices))
+    signed, go_live = _decided_since(bundle, frozen, notices, altered=altered)
+    now = decided(record, frozen, evidence.files(bundle), signed, go_live, sign_off.GO_LIVE_RESULT)
+    return told_by(record, frozen, now, bundle, tuple(notices), go_live)
+
+
+def told_by(
+    record: Record,
+    frozen: Plan,
+    now: Decision,
+    bundle: Path,
+    notices: tuple[str, ...] = (),
+    gone_live: GateResult | None = None,
+) -> Content:
+    """Return what a report tells: verdict and reasons are those of the decision, which a record comes before."""
+    told = replace(record, verdict=now.verdict, reasons=now.reasons)
+    return Content(record=told, plan=frozen, decision=now, root=bundle, notices=notices, gone_live=gone_live)
+
+
+def _decided_since(
+    bundle: Path, frozen: Plan, notices: list[str], *, altered: bool
+) -> tuple[SignOff, GateResult | None]:
+    """Return what people wrote down since the bundle was sealed, and what was seen in production."""
+    try:
+        return sign_off.read(bundle, frozen), sign_off.read_go_live(bundle)
+    except EvidenceError as error:
+        if not altered:
+            raise
+        notices.append(f"Nothing that was decided since counts: {error.message}")
+        return NOTHING_SIGNED, None
 
 
 def _frozen(bundle: Path) -> Plan:
@@ -146,18 +185,9 @@ def _unended(bundle: Path, frozen: Plan) -> Record:
     environment = Environment.AWS if begun.get("target") == "aws" else Environment.EMULATED
     told = "" if "target" in begun else " Where it ran is not known: it is taken as emulated, which claims least."
     troubles = (f"The run never came to a decision.{told}",)
-    reached, verdict, reasons = decide.verdict(
-        results,
-        required=frozen.gates.required,
-        owners=frozen.owners,
-        signatures=(),
-        environment=environment,
-        interrupted=True,
-        troubles=troubles,
-    )
     left = ("what the run had made: nothing shows that it was torn down",)
     templates = {file.name: evidence.sha256(file.read_bytes()) for file in (bundle / evidence.TEMPLATES).glob("*")}
-    return Record(
+    record = Record(
         run_id=begun.get("name") or _run_id(bundle),
         harness_version=readiness.__version__,
         environment=environment,
@@ -174,16 +204,17 @@ def _unended(bundle: Path, frozen: Plan) -> Record:
         decided_at=_newest(bundle),
         results=(*results, *([entries] if entries else [])),
         leftovers=tuple(dict.fromkeys((*left, *remaining(list(results))))),
-        signatures=(),
         spans=(),
         required=frozen.gates.required,
         unused_waivers=decide.unused(register, results),
         interrupted=True,
         troubles=troubles,
-        outcome=reached,
-        verdict=verdict,
-        reasons=reasons,
+        outcome=Outcome.INCONCLUSIVE,
+        verdict=Verdict.NO_GO,
+        reasons=(),
     )
+    now = decided(record, frozen, evidence.files(bundle))
+    return replace(record, outcome=now.outcome, verdict=now.verdict, reasons=now.reasons)
 
 
 def _judged_now(

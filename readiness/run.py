@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import readiness
-from readiness import baseline, decide, evidence, gates, plan, report, staging, triage, waivers
+from readiness import baseline, decide, decision, evidence, gates, plan, report, staging, triage, waivers
 from readiness.cloud import Connection, Target, connect
 from readiness.errors import EvidenceError, PlanError, ReadinessError, TeardownError, UsageError
 from readiness.gate import Context, Gate
@@ -23,6 +23,7 @@ from readiness.ledger import Ledger
 from readiness.loadgen import template, workload_files
 from readiness.model import (
     Candidate,
+    Decision,
     Environment,
     Gap,
     GateResult,
@@ -33,11 +34,13 @@ from readiness.model import (
     ScanTerms,
     Span,
     Stage,
+    Verdict,
     Waiver,
     spell_duration,
 )
 from readiness.narrator import Narrator
 from readiness.removal import remove_stack
+from readiness.spelling import nearest
 
 RUNS = Path(".readiness") / "runs"
 
@@ -210,10 +213,10 @@ def check_gates(frozen: Plan, request: Request) -> None:
         if gate_id not in known:
             raise PlanError(file, f"gates.settings.{gate_id}", "there is no such gate; `readiness gates` lists them")
         settings_of(known[gate_id], frozen, file)
-    for index, item in enumerate(frozen.checklist):
-        if item.gate is not None and item.gate not in known:
+    for key, gate_id in gates_of_people(frozen):
+        if gate_id not in known:
             raise PlanError(
-                file, f"checklist[{index}].gate", f"there is no gate {item.gate!r}; `readiness gates` lists them"
+                file, key, f"there is no gate {gate_id!r}; `readiness gates` lists them", hint=nearest(gate_id, known)
             )
     for gate_id in request.only:
         if gate_id not in known:
@@ -223,6 +226,18 @@ def check_gates(frozen: Plan, request: Request) -> None:
                 f"--only: a run does not ask {gate_id}.",
                 hint=f"`readiness {gate_id} BUNDLE` asks it after the cutover.",
             )
+
+
+def gates_of_people(frozen: Plan) -> Iterator[tuple[str, str]]:
+    """Yield each gate that the checklist or a criterion rests on, with the key that names it."""
+    for index, item in enumerate(frozen.checklist):
+        if item.gate is not None:
+            yield f"checklist[{index}].gate", item.gate
+    for index, criterion in enumerate(frozen.criteria):
+        for gate_id in criterion.gates:
+            yield f"criteria[{index}].gates", gate_id
+        for figure in criterion.figures:
+            yield f"criteria[{index}].figures", figure.partition("/")[0]
 
 
 def checked_workload_files(frozen: Plan, request: Request) -> dict[str, bytes]:
@@ -418,15 +433,6 @@ def conclude(this: Run) -> Record:
     register = decide.register_result(this.waivers, this.results, this.plan.gates.required, this.started_at.date(), now)
     results = (*this.results, *([register] if register else []))
     earlier, diff = triage.since_baseline(this.baseline, results)
-    reached, verdict, reasons = decide.verdict(
-        this.results,
-        required=this.plan.gates.required,
-        owners=this.plan.owners,
-        signatures=(),
-        environment=this.environment,
-        interrupted=this.interrupted,
-        troubles=this.troubles,
-    )
     record = Record(
         run_id=this.id,
         harness_version=readiness.__version__,
@@ -439,7 +445,6 @@ def conclude(this: Run) -> Record:
         decided_at=now,
         results=results,
         leftovers=tuple(dict.fromkeys((*this.leftovers, *remaining(this.results)))),
-        signatures=(),
         spans=tuple(this.spans),
         required=this.plan.gates.required,
         unused_waivers=decide.unused(this.waivers, this.results),
@@ -448,26 +453,33 @@ def conclude(this: Run) -> Record:
         known=tuple(each.mark for each in diff.unchanged) if diff else (),
         interrupted=this.interrupted,
         troubles=tuple(this.troubles),
-        outcome=reached,
-        verdict=verdict,
-        reasons=reasons,
+        outcome=Outcome.INCONCLUSIVE,
+        verdict=Verdict.NO_GO,
+        reasons=(),
     )
-    this.bundle.put_json(evidence.RECORD, Record, record)
-    this.bundle.put(evidence.REPORT, report.markdown(record, this.plan).encode())
-    put_page(this, record)
-    for name, data in report.findings_of(record, this.plan.blocking_severities).items():
-        this.bundle.put(name, data)
+    decided = decision.decided(record, this.plan, evidence.files(this.bundle.root))
+    record = replace(record, outcome=decided.outcome, verdict=decided.verdict, reasons=decided.reasons)
+    put_reports(this, record, decided)
     sealed = this.bundle.seal()
-    this.ledger.note("run-decided", name=this.id, outcome=reached, verdict=verdict, bundle=sealed)
+    this.ledger.note("run-decided", name=this.id, outcome=record.outcome, verdict=record.verdict, bundle=sealed)
     return record
 
 
-def put_page(this: Run, record: Record) -> None:
+def put_reports(this: Run, record: Record, decided: Decision) -> None:
+    """Write the record, and every form in which it is told."""
+    this.bundle.put_json(evidence.RECORD, Record, record)
+    this.bundle.put(evidence.REPORT, report.markdown(record, this.plan, decided).encode())
+    put_page(this, record, decided)
+    for name, data in report.told_of(record, this.plan, decided).items():
+        this.bundle.put(name, data)
+
+
+def put_page(this: Run, record: Record, decided: Decision) -> None:
     """Write the report for people; a page that cannot be made costs neither the record nor the run."""
     from readiness.report.html import Content, as_html  # what makes pages is of no use to `readiness verify`
 
     try:
-        page = as_html(Content(record=record, plan=this.plan, root=this.bundle.root))
+        page = as_html(Content(record=record, plan=this.plan, decision=decided, root=this.bundle.root))
     except Exception:  # noqa: BLE001 - the decision is in the record; the page only tells it
         kept = this.bundle.write(f"tracebacks/{evidence.PAGE}.txt", traceback.format_exc().encode())
         this.narrator.warn(

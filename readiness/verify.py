@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from readiness import decide, evidence, gates, plan, report, waivers
+from readiness import decide, evidence, gates, plan, report, sign_off, waivers
+from readiness.decision import SignOff, decided
 from readiness.errors import EvidenceError, PlanError
 from readiness.gate import Gate
-from readiness.model import GateResult, Judgement, Plan, Record, Waiver
+from readiness.golive import verify_go_live
+from readiness.model import Decision, GateResult, Judgement, Plan, Record, Waiver
 from readiness.run import checked, remaining, result_of, settings_of
 
 
@@ -18,15 +20,25 @@ class Verified:
     """What a verification went through."""
 
     record: Record
+    plan: Plan
+    sign_off: SignOff
+    decision: Decision
+    """What the evidence, and all that was decided on it since, come to."""
     files: int
     judged: int
     """Observations that were judged again."""
     taken: int
     """Results without an observation, taken as gaps: they can never make a pass."""
+    live: GateResult | None = None
+    """What was found in production after the cutover, judged again; None = nobody has looked."""
 
 
-def verify(bundle: Path) -> Verified:
+def verify(bundle: Path, *, gone_live: bool = True) -> Verified:
     """Recompute the verdict of a bundle.
+
+    Args:
+        bundle: Its folder.
+        gone_live: Whether to judge again what was seen in production since, too.
 
     Raises:
         EvidenceError: a file was altered, or the evidence does not yield what the record says.
@@ -39,25 +51,45 @@ def verify(bundle: Path) -> Verified:
     again = [_judge_again(bundle, known, frozen, register, record, result) for result in asked]
     for before, after in zip(asked, again, strict=True):
         _same(f"results[{before.gate}]", before, after)
-    reached, verdict, reasons = decide.verdict(
-        again,
-        required=frozen.gates.required,
-        owners=frozen.owners,
-        signatures=record.signatures,
-        environment=record.environment,
-        interrupted=record.interrupted,
-        troubles=record.troubles,
-    )
+    told = _told_again(record, again)
+    computed = decided(told, frozen, evidence.files(bundle))
     _check_register(record, frozen, register, again)
-    _same("outcome", record.outcome, reached)
-    _same("verdict", record.verdict, verdict)
+    _same("outcome", record.outcome, computed.outcome)
+    _same("verdict", record.verdict, computed.verdict)
     _same("unused_waivers", record.unused_waivers, decide.unused(register, again))
-    _same("reasons", record.reasons, reasons)
+    _same("reasons", record.reasons, computed.reasons)
     _contains("leftovers", record.leftovers, remaining(again))
-    for name, data in report.findings_of(record, frozen.blocking_severities).items():
+    for name, data in report.told_of(record, frozen, computed).items():
         _same(name, data, evidence.read_bytes(bundle, name))
+    signed = sign_off.read(bundle, frozen)
+    now = _check_sign_off(bundle, decided(told, frozen, evidence.files(bundle), signed), signed)
+    live = verify_go_live(bundle) if gone_live else None
     judged = sum(result.observation is not None for result in again)
-    return Verified(record=record, files=files, judged=judged, taken=len(again) - judged)
+    return Verified(
+        record=record,
+        plan=frozen,
+        sign_off=signed,
+        decision=now,
+        files=files,
+        judged=judged,
+        taken=len(again) - judged,
+        live=live,
+    )
+
+
+def _told_again(record: Record, again: list[GateResult]) -> Record:
+    """Return the record with the results that the evidence yields, and the register's as it stands."""
+    register = [result for result in record.results if result.gate == decide.REGISTER]
+    return replace(record, results=(*again, *register))
+
+
+def _check_sign_off(bundle: Path, now: Decision, signed: SignOff) -> Decision:
+    """Compare what is told of the sign-off with what its ticks and signatures yield; return what they yield."""
+    if signed.bundle is not None:
+        _same(sign_off.DECISION, sign_off.read_decision(bundle), now)
+        written = evidence.read_bytes(bundle, sign_off.GO_NO_GO)
+        _same(sign_off.GO_NO_GO, written, report.go_no_go(now).encode())
+    return now
 
 
 def _check_register(record: Record, frozen: Plan, register: tuple[Waiver, ...], again: list[GateResult]) -> None:

@@ -9,15 +9,36 @@ from readiness.commands import (
     drill,
     gates,
     go_live,
+    keygen,
     plan,
     report,
     run,
     scan,
+    sign,
     teardown,
+    tick,
     up,
     verify,
     waive,
 )
 
-COMMANDS = (run, scan, waive, verify, go_live, report, compare, gates, plan, up, drill, down, teardown, aws)
+COMMANDS = (
+    run,
+    scan,
+    waive,
+    tick,
+    sign,
+    keygen,
+    verify,
+    go_live,
+    report,
+    compare,
+    gates,
+    plan,
+    up,
+    drill,
+    down,
+    teardown,
+    aws,
+)
 """In the order of the help."""

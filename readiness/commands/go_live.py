@@ -50,7 +50,7 @@ def _go_live(arguments: argparse.Namespace) -> int:
 
     if arguments.commit is not None and not _COMMIT.fullmatch(arguments.commit):
         raise UsageError(f"--commit: {arguments.commit!r} is no commit.", hint="Give at least 7 digits of its SHA.")
-    verify(arguments.bundle)
+    verify(arguments.bundle, gone_live=False)
     asked = golive.Asked(
         bundle=arguments.bundle,
         stack=arguments.stack,

@@ -6,7 +6,10 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
+from readiness import decide, evidence, report
+from readiness.decide import ExitCode
 from readiness.errors import ReadinessError
+from readiness.model import Decision
 from readiness.plan import DEFAULT_FILE
 
 
@@ -44,3 +47,15 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
             (folder / name).write_bytes(data)
     except OSError as error:
         raise ReadinessError(f"{folder}: nothing can be written there: {error.strerror}.") from error
+
+
+def print_decision(now: Decision, bundle: Path) -> ExitCode:
+    """Print what the decision on a bundle is, and return the exit code that says so."""
+    print(report.said(now))
+    for reason in now.reasons:
+        print(f"  - {reason}")
+    for name in now.leftovers:
+        print(f"  - may still exist: {name}; `readiness teardown {now.run_id}` goes on")
+    print(f"record:   {bundle / evidence.SIGN_OFF / evidence.GO_NO_GO}")
+    print(f"report:   {bundle / evidence.SIGN_OFF / evidence.PAGE}")
+    return decide.decision_exit_code(now)

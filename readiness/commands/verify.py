@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from readiness import report
+from readiness import approval, decide, report
 from readiness.decide import ExitCode
 
 
@@ -15,9 +16,15 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "verify",
         help="recompute a verdict from its evidence, offline",
-        description="Re-hash every file of a bundle, judge every observation again, decide again, and compare.",
+        description="Re-hash every file of a bundle, judge every observation again, check every tick and signature, "
+        "decide again, and compare.",
     )
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of a run's evidence")
+    parser.add_argument(
+        "--require-go",
+        action="store_true",
+        help="exit with what the decision is today (0 = GO, or a rehearsal that is complete), not with 0 for confirmed",
+    )
     parser.set_defaults(act=_verify)
 
 
@@ -25,8 +32,21 @@ def _verify(arguments: argparse.Namespace) -> int:
     from readiness.verify import verify
 
     done = verify(arguments.bundle)
-    print(f"{report.headline(done.record)}: confirmed.")
+    now, signed = done.decision, done.sign_off
+    print(f"{report.headline(done.record) if signed.bundle is None else report.said(now)}: confirmed.")
     print(f"  {done.files} files re-hashed, {done.judged} observations judged again, verdict decided again")
     if done.taken:
         print(f"  {done.taken} gates had seen nothing: taken as gaps")
-    return ExitCode.GO
+    if signed.bundle is not None:
+        print(f"  {len(signed.ticks)} ticks and {len(signed.signatures)} signatures checked, decided again")
+    if done.live is not None:
+        print(f"  production as seen on {done.live.ended_at:%Y-%m-%d %H:%M} UTC judged again: {done.live.outcome}")
+    for reason in now.reasons:
+        print(f"  - {reason}")
+    lapsed = set(approval.lapsed(now.risks, datetime.now(UTC).date())) - set(now.reasons)
+    for reason in sorted(lapsed):
+        print(f"  - since then: {reason}")
+    if not arguments.require_go:
+        return ExitCode.GO
+    code = decide.decision_exit_code(now)
+    return ExitCode.NO_RELIABLE_VERDICT if lapsed and code is ExitCode.GO else code

@@ -2,13 +2,25 @@
 
 from collections.abc import Collection, Sequence
 
-from readiness.model import Fixed, GateResult, Record, Severity
+from readiness import evidence
+from readiness.model import Decision, Fixed, GateResult, Plan, Record, Severity
+from readiness.report.decision import go_no_go, said
 from readiness.report.findings import as_csv, as_json
 from readiness.report.junit import as_junit
 from readiness.report.markdown import headline, markdown
 from readiness.report.sarif import as_sarif
+from readiness.report.statement import statement
 
-__all__ = ["findings_files", "findings_of", "headline", "markdown"]
+__all__ = ["findings_files", "findings_of", "go_no_go", "headline", "markdown", "said", "told_of"]
+
+
+def told_of(record: Record, plan: Plan, decision: Decision) -> dict[str, bytes]:
+    """Return what every bundle holds beside its record and reports, all of it computed: file name -> content."""
+    return {
+        **findings_of(record, plan.blocking_severities),
+        evidence.GO_NO_GO: go_no_go(decision).encode(),
+        evidence.STATEMENT: statement(record),
+    }
 
 
 def findings_of(record: Record, blocking: Collection[Severity]) -> dict[str, bytes]:

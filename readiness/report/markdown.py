@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from readiness.model import (
+    Decision,
     Disposition,
     Environment,
     GateResult,
@@ -15,6 +16,7 @@ from readiness.model import (
     Plan,
     Record,
 )
+from readiness.report import decision as decided
 from readiness.report.figure import figure, interval
 from readiness.report.findings_section import findings_section
 from readiness.report.text import code, prose, table
@@ -23,14 +25,8 @@ from readiness.report.thresholds import SYMBOLS, margin, met
 _MARKS = {Outcome.PASSED: "✅ passed", Outcome.FAILED: "❌ failed", Outcome.INCONCLUSIVE: "❔ inconclusive"}
 
 
-def markdown(record: Record, plan: Plan, gone_live: GateResult | str | None = None) -> str:
-    """Return the report of a run.
-
-    Args:
-        record: What was decided.
-        plan: What was decided beforehand.
-        gone_live: What was found in production after the cutover, or why that cannot be read; None = nobody has asked.
-    """
+def markdown(record: Record, plan: Plan, decision: Decision, gone_live: GateResult | None = None) -> str:
+    """Return the report of a run, of what people made of it since, and of what was found in production."""
     parts = [
         _head(record, plan),
         _reasons(record),
@@ -39,17 +35,18 @@ def markdown(record: Record, plan: Plan, gone_live: GateResult | str | None = No
         _measurements(record.results),
         findings_section(record),
         _gaps(record),
-        _residual(record),
-        _signatures(record, plan),
+        decided.checklist(decision),
+        decided.criteria(decision),
+        _waivers(record),
+        decided.risks(decision) if decision.risks else "",
+        decided.signatures(decision),
         _provenance(record),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _gone_live(found: GateResult | str) -> str:
+def _gone_live(found: GateResult) -> str:
     title = "## After the cutover\n\n"
-    if isinstance(found, str):
-        return f"{title}❔ {prose(found)}"
     lines = [f"{_MARKS[found.outcome]}: production was looked at on {found.ended_at:%Y-%m-%d %H:%M} UTC", ""]
     lines += [f"- {prose(note)}" for note in found.judgement.notes]
     lines += [
@@ -249,8 +246,8 @@ def _gaps(record: Record) -> str:
     return "## Gaps: what should have been seen and was not\n\n" + table(("gate", "what", "why"), rows) if rows else ""
 
 
-def _residual(record: Record) -> str:
-    """Return the accepted risks: each waiver in force is one, with its owner and its end."""
+def _waivers(record: Record) -> str:
+    """Return the faults that were accepted before the run: each waiver in force, with its owner and its end."""
     used = {each.waiver for result in record.results for each in result.findings if each.waiver is not None}
     parts = []
     if used:
@@ -259,8 +256,7 @@ def _residual(record: Record) -> str:
             for w in sorted(used, key=lambda w: (w.expires, w.rule, w.subject))
         ]
         parts.append(
-            "## Residual risks: accepted by waiver\n\n"
-            + table(("rule", "subject", "reason", "owner", "approver", "until"), rows)
+            "## Accepted by waiver\n\n" + table(("rule", "subject", "reason", "owner", "approver", "until"), rows)
         )
     if record.unused_waivers:
         idle = [(code(w.rule), code(w.subject), prose(w.owner), str(w.expires)) for w in record.unused_waivers]
@@ -269,16 +265,6 @@ def _residual(record: Record) -> str:
             + table(("rule", "subject", "owner", "expires"), idle)
         )
     return "\n\n".join(parts)
-
-
-def _signatures(record: Record, plan: Plan) -> str:
-    signed = {signature.role: signature for signature in record.signatures}
-    rows = []
-    for role, owner in plan.owners.items():
-        signature = signed.get(role)
-        decision = f"{signature.decision}, {signature.at:%Y-%m-%d %H:%M} UTC" if signature else "missing"
-        rows.append((prose(role), prose(signature.name if signature else owner.name), decision))
-    return "## Sign-off\n\n" + table(("role", "owner", "decision"), rows)
 
 
 def _provenance(record: Record) -> str:

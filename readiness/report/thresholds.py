@@ -3,53 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 
+from readiness.decide import margin, met
 from readiness.model import (
     ErrorObjective,
     GateResult,
     LatencyChangeObjective,
     LatencyObjective,
     LoadObjective,
-    Measurement,
     Plan,
+    Standing,
+    Threshold,
     ThroughputObjective,
     UnhealthyHostsObjective,
 )
 from readiness.report.figure import figure
 
+__all__ = ["SYMBOLS", "Standing", "Threshold", "margin", "met", "thresholds"]
+
 SYMBOLS = {"<=": "≤", ">=": "≥", "<": "<"}
 _LASTING = " (longest breach)"
-
-
-class Standing(StrEnum):
-    """What became of a threshold, worst first."""
-
-    MISSED = "missed"
-    UNPROVEN = "not proven"
-    UNOBSERVED = "not observed"
-    MET = "met"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Threshold:
-    """One threshold of a run.
-
-    Attributes:
-        gate: Who held the figure against it.
-        limit: What it is held against, as a person reads it.
-        measured: The figure; None = there is none.
-        why: Why the figure proves nothing, or why there is none.
-    """
-
-    gate: str
-    name: str
-    standing: Standing
-    limit: str = ""
-    measured: Measurement | None = None
-    why: str = ""
 
 
 def thresholds(results: Sequence[GateResult], plan: Plan) -> tuple[Threshold, ...]:
@@ -77,6 +51,7 @@ def _of_gate(result: GateResult) -> Iterator[Threshold]:
             standing=standing,
             limit=_limit(measured.comparison, measured.threshold, measured.unit),
             measured=measured,
+            margin_ratio=margin(measured),
             why=doubt,
         )
 
@@ -103,30 +78,3 @@ def _doubt(results: Sequence[GateResult], objective: str) -> str:
     return next(
         (gap.why for result in results for gap in result.judgement.gaps if gap.what == f"objective {objective}"), ""
     )
-
-
-def met(measured: Measurement) -> bool:
-    """Say whether a figure is on the right side of its threshold; one without a threshold is on no side.
-
-    Raises:
-        ValueError: there is no threshold.
-    """
-    distance = _distance(measured)
-    return distance > 0 or (distance == 0 and measured.comparison != "<")
-
-
-def margin(measured: Measurement) -> float | None:
-    """Return how far a figure is on the right side of its threshold, as a ratio of it; None = the threshold is 0.
-
-    Raises:
-        ValueError: there is no threshold.
-    """
-    distance = _distance(measured)
-    return distance / measured.threshold if measured.threshold else None
-
-
-def _distance(measured: Measurement) -> float:
-    if measured.threshold is None or measured.comparison is None:
-        raise ValueError(f"{measured.name} has no threshold.")
-    sign = -1 if measured.comparison == ">=" else 1
-    return sign * (measured.threshold - measured.value)

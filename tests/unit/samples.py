@@ -174,7 +174,6 @@ def a_record(*results: GateResult, **changes: Any) -> Record:
             "decided_at": T0 + timedelta(minutes=3),
             "results": results,
             "leftovers": (),
-            "signatures": (),
             "spans": (Span(name="Deploy the clone", started_at=T0, ended_at=T0 + timedelta(seconds=30)),),
             "required": tuple(result.gate for result in results),
             "unused_waivers": (),

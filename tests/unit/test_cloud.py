@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
+import boto3
 import psutil
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
@@ -37,7 +38,7 @@ def identity(monkeypatch):
     """Let STS answer with what a test wants; by default with an account."""
     sts = FakeClient(get_caller_identity={"Account": ACCOUNT})
     session = SimpleNamespace(client=lambda service, **how: sts if service == "sts" else f"client of {service}")
-    monkeypatch.setattr(cloud.boto3, "Session", lambda **how: session)
+    monkeypatch.setattr(boto3, "Session", lambda **how: session)
     return sts
 
 

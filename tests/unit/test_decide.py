@@ -16,7 +16,6 @@ from readiness.decide import (
     dispose,
     exceeded,
     exit_code,
-    missing_signatures,
     outcome,
     register_result,
     required_outcome,
@@ -33,7 +32,6 @@ from readiness.model import (
     OpenLimit,
     Outcome,
     Severity,
-    Signature,
     Verdict,
 )
 from tests.unit.samples import BLOCKING, T0, a_finding, a_judgement, a_record, a_result, a_waiver
@@ -270,47 +268,20 @@ def test_the_reason_says_that_nothing_was_examined():
 # --- the verdict -----------------------------------------------------------------------------------------------------
 
 
-def signed(role="release", decision="go"):
-    return Signature(role=role, name="Ada", decision=decision, at=T0)
+def decided(found=(), *, required=("numbers",), **changes):
+    return verdict(found, required=required, environment=changes.pop("environment", Environment.AWS), **changes)
 
 
-def decided(found=(), *, required=("numbers",), owners=("release",), signatures=None, **changes):
-    return verdict(
-        found,
-        required=required,
-        owners=owners,
-        signatures=[signed()] if signatures is None else signatures,
-        environment=changes.pop("environment", Environment.AWS),
-        **changes,
-    )
-
-
-def test_everything_passed_and_everybody_signed_is_go():
+def test_everything_passed_and_nothing_missing_is_go():
     assert decided([a_result()]) == (Outcome.PASSED, Verdict.GO, ())
 
 
-def test_a_missing_signature_is_no_go():
-    assert decided([a_result()], signatures=[]) == (
+def test_what_people_have_not_done_is_no_go_and_no_fault_of_the_gates():
+    assert decided([a_result()], missing=["sign-off: release has not signed"]) == (
         Outcome.PASSED,
         Verdict.NO_GO,
         ("sign-off: release has not signed",),
     )
-
-
-def test_a_signature_against_is_no_go():
-    assert decided([a_result()], signatures=[signed(decision="no-go")])[1:] == (
-        Verdict.NO_GO,
-        ("sign-off: release signed no-go",),
-    )
-
-
-def test_the_last_signature_of_a_role_counts():
-    assert missing_signatures(["release"], [signed(), signed(decision="no-go")])
-    assert not missing_signatures(["release"], [signed(decision="no-go"), signed()])
-
-
-def test_a_signature_of_somebody_else_does_not_count():
-    assert decided([a_result()], signatures=[signed("tourist")])[1] is Verdict.NO_GO
 
 
 def test_a_rehearsal_is_never_go():
@@ -341,7 +312,7 @@ def test_go_means_that_every_required_gate_passed(found, required, signs, emulat
     reached, decision, reasons = decided(
         found,
         required=required,
-        signatures=[signed()] if signs else [],
+        missing=[] if signs else ["nobody signed"],
         environment=Environment.EMULATED if emulated else Environment.AWS,
     )
     passed = {result.gate for result in found if result.outcome is Outcome.PASSED}

@@ -20,12 +20,13 @@ from readiness.deployed_service import see
 from readiness.errors import CloudError, EvidenceError, PlanError, ReadinessError, UsageError
 from readiness.evidence import BundleWriter
 from readiness.gates import fidelity
-from readiness.golive import MANIFEST, OBSERVATION, RESULT, Asked, approved_by, ask, reach, verify_go_live
+from readiness.golive import OBSERVATION, RESULT, Asked, approved_by, ask, reach, verify_go_live
 from readiness.model import Environment, Outcome, Record, Stage
 from readiness.run import Request, check_gates
 from tests.unit.deployed import GOOD, OTHER
-from tests.unit.samples import PLAN, FakeClient, a_narrator, a_plan, a_record, a_result, client_error, edit_json
+from tests.unit.samples import PLAN, T0, FakeClient, a_narrator, a_plan, a_record, a_result, client_error, edit_json
 
+MANIFEST = "go-live/manifest.json"
 DEFINITION = "arn:aws:ecs:eu-west-1:1:task-definition/shop:1"
 SETTINGS = '\n[gates.settings.go-live]\nsteady_for = "0s"\nsettle = "0s"\nurl = "{url}"\n'
 
@@ -136,7 +137,7 @@ def test_what_was_seen_and_what_it_came_to_are_bound_to_the_bundle(bundle, accou
 
     assert (result.outcome, environment) == (Outcome.PASSED, Environment.EMULATED)
     assert (result.stage, result.observation) == (Stage.AFTER_CUTOVER, "go-live/observation.json")
-    manifest = json.loads((bundle / "go-live" / MANIFEST).read_text())
+    manifest = json.loads((bundle / MANIFEST).read_text())
     assert manifest["bundle"] == before == evidence.bundle_digest(bundle)
     assert set(manifest["files"]) == {OBSERVATION, RESULT}
     assert evidence.check_manifest(bundle) == 4
@@ -206,20 +207,24 @@ def test_the_clone_is_not_production(bundle, account):
 
 def test_a_bundle_without_fidelity_approves_nothing(tmp_path):
     writer = BundleWriter(tmp_path)
+    writer.put(evidence.PLAN, PLAN.encode())
+    writer.put(evidence.WAIVERS, b"")
     writer.put_json(evidence.RECORD, Record, a_record(a_result("numbers")))
     writer.seal()
 
-    approved = approved_by(tmp_path)
+    approved = approved_by(tmp_path, T0)
 
     assert (approved.fidelity, approved.service, approved.digests) == (None, {}, {})
 
 
 def test_a_run_that_may_have_left_something_behind_did_not_pass(tmp_path):
     writer = BundleWriter(tmp_path)
+    writer.put(evidence.PLAN, PLAN.encode())
+    writer.put(evidence.WAIVERS, b"")
     writer.put_json(evidence.RECORD, Record, a_record(a_result("numbers"), leftovers=("a stack",)))
     writer.seal()
 
-    assert approved_by(tmp_path).outcome is Outcome.INCONCLUSIVE
+    assert approved_by(tmp_path, T0).outcome is Outcome.INCONCLUSIVE
 
 
 # --- reaching production ---------------------------------------------------------------------------------------------
@@ -276,16 +281,16 @@ def test_a_bundle_of_what_never_went_live_has_nothing_to_judge(bundle):
 
 def forge(bundle, name, change):
     """Change a file of the look, and make the manifest fit it."""
-    edit_json(bundle / "go-live" / name, change)
-    digest = evidence.sha256((bundle / "go-live" / name).read_bytes())
-    edit_json(bundle / "go-live" / MANIFEST, lambda raw: raw["files"].update({name: digest}))
+    edit_json(bundle / name, change)
+    digest = evidence.sha256((bundle / name).read_bytes())
+    edit_json(bundle / MANIFEST, lambda raw: raw["files"].update({name: digest}))
 
 
 @pytest.mark.parametrize("name", [OBSERVATION, RESULT])
 def test_a_changed_byte_is_found(bundle, account, health, name):
     looked(bundle)
-    edit_json(bundle / "go-live" / name, lambda raw: raw)
-    with (bundle / "go-live" / name).open("a") as file:
+    edit_json(bundle / name, lambda raw: raw)
+    with (bundle / name).open("a") as file:
         file.write(" ")
 
     with pytest.raises(EvidenceError, match=f"{name} was altered"):
@@ -298,14 +303,14 @@ def test_a_file_more_or_less_is_found(bundle, account, health):
     with pytest.raises(EvidenceError, match="more was added"):
         verify_go_live(bundle)
     (bundle / "go-live" / "more").unlink()
-    (bundle / "go-live" / RESULT).unlink()
+    (bundle / RESULT).unlink()
     with pytest.raises(EvidenceError, match=r"result\.json is missing"):
         verify_go_live(bundle)
 
 
 def test_a_look_that_was_cut_off_is_found(bundle, account, health):
     looked(bundle)
-    (bundle / "go-live" / MANIFEST).unlink()
+    (bundle / MANIFEST).unlink()
 
     with pytest.raises(EvidenceError, match="was cut off"):
         verify_go_live(bundle)
@@ -316,7 +321,7 @@ def test_a_look_for_another_bundle_is_found(bundle, account, health):
     BundleWriter(bundle).put("more", b"")
     BundleWriter(bundle).seal()
 
-    with pytest.raises(EvidenceError, match="is of bundle sha256:"):
+    with pytest.raises(EvidenceError, match="is about another bundle"):
         verify_go_live(bundle)
 
 
@@ -335,7 +340,7 @@ def test_an_approval_that_is_not_the_bundles_is_found(bundle, account, health):
     looked(bundle)
     forge(bundle, OBSERVATION, lambda raw: raw["approved"].update(digests={"service": [OTHER]}))
 
-    with pytest.raises(EvidenceError, match="another approval than this bundle holds"):
+    with pytest.raises(EvidenceError, match="another approval than"):
         verify_go_live(bundle)
 
 
@@ -353,7 +358,7 @@ def test_a_result_without_an_observation_can_claim_nothing(bundle, account, heal
 @pytest.fixture
 def verified(monkeypatch):
     """Take the bundle for verified: it holds a record that was written by hand."""
-    monkeypatch.setattr("readiness.verify.verify", lambda bundle: None)
+    monkeypatch.setattr("readiness.verify.verify", lambda bundle, gone_live: None)
 
 
 ARGUMENTS = ("--stack", "shop", "--commit", "c0ffee" * 6)

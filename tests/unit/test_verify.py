@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from readiness import evidence, gates, report, run
+from readiness.decision import decided
 from readiness.errors import EvidenceError
 from readiness.model import Gap, Outcome, Record, Stage
 from readiness.run import Request, attempt, conclude, freeze
@@ -67,7 +68,11 @@ def seal_again(bundle):
 def forge(bundle, change):
     """Edit the record and make report and manifest fit."""
     edit_json(bundle / "record.json", change)
-    (bundle / "report.md").write_text(report.markdown(evidence.read_record(bundle), a_plan()))
+    record = evidence.read_record(bundle)
+    now = decided(record, a_plan(), evidence.files(bundle))
+    (bundle / "report.md").write_text(report.markdown(record, a_plan(), now))
+    for name, data in report.told_of(record, a_plan(), now).items():
+        (bundle / name).write_bytes(data)
     seal_again(bundle)
 
 
@@ -79,7 +84,7 @@ def test_an_untouched_bundle_is_confirmed_and_counted(bundle):
 
     assert done.record == evidence.read_record(bundle)
     assert done.record.outcome is Outcome.FAILED
-    assert (done.files, done.judged, done.taken) == (13, 3, 0)
+    assert (done.files, done.judged, done.taken) == (15, 3, 0)
 
 
 def test_a_bundle_is_confirmed_wherever_it_was_copied_to(bundle, tmp_path):
@@ -125,7 +130,7 @@ def test_waivers_are_those_of_the_day_of_the_run(sealed):
 
 def test_one_byte_of_any_file_is_noticed(bundle):
     files = [file for file in bundle.rglob("*") if file.is_file()]
-    assert len(files) == 14
+    assert len(files) == 16
     for file in files:
         original = file.read_bytes()
         for index in {0, len(original) // 2, len(original) - 1}:

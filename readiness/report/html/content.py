@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from readiness import evidence, gates, go_live_evidence
+from readiness import evidence, gates
 from readiness.errors import EvidenceError
 from readiness.gate import Gate
 from readiness.load_result import LoadResult, read_artifact
-from readiness.model import GateResult, Measurement, Plan, Record
+from readiness.model import Decision, GateResult, Measurement, Plan, Record
 
 O = TypeVar("O")  # noqa: E741 - an observation
 
@@ -27,14 +27,18 @@ class Content:
     """One bundle, as a report reads it.
 
     Attributes:
+        decision: What the run, and people since, made of it.
         root: The bundle's folder.
         notices: What a reader has to know before anything else, such as that the bundle was altered.
+        gone_live: What was found in production after the cutover; None = nobody has looked.
     """
 
     record: Record
     plan: Plan
+    decision: Decision
     root: Path
     notices: tuple[str, ...] = ()
+    gone_live: GateResult | None = None
 
     def result(self, gate: str) -> GateResult | None:
         """Return what a gate came to; None = it was not asked."""
@@ -64,14 +68,6 @@ class Content:
             return read_artifact(evidence.read_bytes(self.root, path))
         except EvidenceError as error:
             return Unseen(why=f"The seconds of the drive cannot be read: {self._said(error)}")
-
-    def gone_live(self) -> GateResult | Unseen | None:
-        """Return what was found in production after the cutover; None = nobody has asked."""
-        try:
-            found = go_live_evidence.read(self.root)
-        except EvidenceError as error:
-            return Unseen(why=self._said(error))
-        return None if found is None else found[1]
 
     def _said(self, error: EvidenceError) -> str:
         """Return what an error says, with paths as the bundle knows them: it may lie elsewhere tomorrow."""

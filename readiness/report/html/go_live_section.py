@@ -7,8 +7,8 @@ from typing import Any
 
 from readiness.model import Disposition, GateResult
 from readiness.report.html import blocks
-from readiness.report.html.blocks import Facts, Items, Section, Table, Unobserved
-from readiness.report.html.content import Content, Unseen
+from readiness.report.html.blocks import Facts, Items, Section, Table
+from readiness.report.html.content import Content
 
 _WORDS = {
     "approval.age": "Age of the decision",
@@ -19,11 +19,9 @@ _WORDS = {
 
 def sections(content: Content) -> tuple[Section, ...]:
     """Return the section; none where nobody has asked."""
-    found = content.gone_live()
+    found = content.gone_live
     if found is None:
         return ()
-    if isinstance(found, Unseen):
-        return (Section(id="go-live", title="After the cutover", blocks=[Unobserved(why=found.why)]),)
     badge = blocks.of_outcome(found.outcome)
     return (Section(id="go-live", title="After the cutover", badge=badge, blocks=list(_blocks(found))),)
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from readiness.model import Disposition, Environment, GateResult, Outcome, Record, Severity, Verdict
+from readiness.decide import rehearsal_complete
+from readiness.model import Decision, Disposition, Environment, GateResult, Outcome, Record, Severity, Verdict
 from readiness.report.html import blocks
 from readiness.report.html.blocks import Note, Section, Table, Text, Tone, Unobserved
 from readiness.report.html.content import Content
@@ -52,13 +53,15 @@ def head(content: Content) -> Head:
         service=content.plan.service.name,
         verdict=str(record.verdict),
         tone="good" if record.verdict is Verdict.GO else "bad",
-        said=_said(record),
+        said=_said(record, content.decision),
         emulated=_emulated(record),
         tiles=(_gate_tile(record), _threshold_tile(content), *_finding_tiles(content), _sign_tile(content)),
     )
 
 
-def _said(record: Record) -> str:
+def _said(record: Record, decision: Decision) -> str:
+    if rehearsal_complete(decision):
+        return "The rehearsal is complete, sign-off included: what was seen here cannot show more than that."
     if record.environment is Environment.EMULATED:
         return f"{headline(record).partition(' (')[0]}: what was seen here cannot show more than that."
     words = {
@@ -148,14 +151,15 @@ def _finding_tiles(content: Content) -> tuple[Tile, Tile]:
 
 
 def _sign_tile(content: Content) -> Tile:
-    owners = content.plan.owners
-    signed = {each.role for each in content.record.signatures if each.decision == "go"}
-    count = sum(role in signed for role in owners)
+    owners = content.decision.owners
+    given = [each.filed.signature for each in content.decision.signatures if each.in_force]
+    count = sum(each.decision == "go" for each in given)
+    against = len(given) - count
     return Tile(
         question="Signatures",
         answer=f"{count} of {len(owners)}",
-        beside="signed go",
-        tone="good" if owners and count == len(owners) else "unknown",
+        beside="signed go" + (f", {against} no-go" if against else ""),
+        tone="bad" if against else "good" if owners and count == len(owners) else "unknown",
         link="sign-off",
     )
 

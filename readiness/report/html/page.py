@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from readiness.report.html import (
+    decision_section,
     drill_section,
     finding_section,
     go_live_section,
@@ -55,13 +56,16 @@ def sections(content: Content) -> tuple[Section, ...]:
     return (
         overview.missing(content),
         *go_live_section.sections(content),
+        decision_section.criteria(content),
         overview.gates(content),
         overview.threshold_section(content),
         load_section.section(content),
         drill_section.section(content),
         finding_section.section(content),
         people_section.runbooks(content),
-        people_section.checklist(content),
+        decision_section.checklist(content),
+        decision_section.sign_off(content),
+        decision_section.risks(content),
         people_section.waivers(content),
         provenance_section.environment(content),
         provenance_section.verifying(content),

@@ -1,14 +1,14 @@
-"""What people answer for: runbooks, the checklist, signatures, waivers."""
+"""What people answer for before the run: runbooks and waivers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup
 
 from readiness.gates import runbooks as runbook_gate
-from readiness.model import ChecklistItem, Disposition, Environment, GateResult, Outcome, Signature, Waiver
+from readiness.model import Disposition, GateResult, Waiver
 from readiness.report.html import blocks
 from readiness.report.html.blocks import Fold, Heading, Section, Table, Text, Unobserved
 from readiness.report.html.content import Content, Unseen
@@ -65,66 +65,6 @@ def _faults(path: str, result: GateResult) -> Markup:
     opened = any(each.disposition is Disposition.OPEN for each in found)
     said = blocks.badge("bad" if opened else "plain", blocks.count(len(found), "finding"))
     return blocks.lines(said, *(blocks.small(each) for each in words))
-
-
-# --- checklist and signatures ----------------------------------------------------------------------------------------
-
-
-def checklist(content: Content) -> Section:
-    """Return the go-live checklist, and whether acceptance criteria were recorded."""
-    items = content.plan.checklist
-    found: list[Any] = []
-    if items:
-        found.append(
-            Table(
-                caption="Go-live checklist of the plan",
-                head=("item", "what", "answered by", "status"),
-                rows=[(blocks.code(item.id), item.text, _answered_by(item), _status(item, content)) for item in items],
-                look="checklist",
-            )
-        )
-    else:
-        found.append(Unobserved(why="The plan has no checklist."))
-    found += [
-        Heading(title="Acceptance criteria", id="criteria"),
-        Unobserved(why="This bundle holds no coverage matrix."),
-    ]
-    found += [Heading(title="Sign-off", id="sign-off"), *_signatures(content)]
-    return Section(id="checklist", title="Checklist and sign-off", blocks=found)
-
-
-def _answered_by(item: ChecklistItem) -> str | Markup:
-    if item.gate is not None:
-        return blocks.lines("gate", blocks.code(item.gate))
-    return item.owner or "nobody named"
-
-
-def _status(item: ChecklistItem, content: Content) -> Markup:
-    if item.gate is None:
-        return blocks.badge("unknown", "open: needs a person")
-    result = content.result(item.gate)
-    if result is None:
-        return blocks.badge("unknown", "gate not asked")
-    if result.outcome is Outcome.PASSED and content.record.environment is Environment.EMULATED:
-        return blocks.badge("warn", "rehearsed only: the gate passed on the embedded AWS")
-    return blocks.of_outcome(result.outcome)
-
-
-def _signatures(content: Content) -> Iterator[Any]:
-    signed: dict[str, Signature] = {signature.role: signature for signature in content.record.signatures}
-    rows = [_signature_row(role, owner.name, signed.get(role)) for role, owner in content.plan.owners.items()]
-    if not rows:
-        yield Unobserved(why="The plan names no owner, so nobody answers for this release.")
-        return
-    yield Table(caption="Who has to sign, and who did", head=("role", "owner", "decision", "when", "note"), rows=rows)
-
-
-def _signature_row(role: str, owner: str, signature: Signature | None) -> Sequence[str | Markup]:
-    none = blocks.nothing()
-    if signature is None:
-        return role, owner, blocks.badge("unknown", "missing"), none, none
-    decision = blocks.badge("good" if signature.decision == "go" else "bad", signature.decision)
-    return role, signature.name, decision, f"{signature.at:%Y-%m-%d %H:%M} UTC", signature.note or none
 
 
 # --- waivers ---------------------------------------------------------------------------------------------------------

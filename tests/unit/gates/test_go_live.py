@@ -20,6 +20,7 @@ DEFAULTS = Settings()
 COMMIT = "c0ffee" * 6 + "c0ff"
 APPROVED = Approved(
     bundle="sha256:1",
+    as_of=T0,
     run_id="20260301-120000-abcd",
     harness_version="0.1.0",
     environment=Environment.AWS,

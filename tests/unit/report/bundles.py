@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from readiness import decide, evidence, gates, load_result, server_side
+from readiness.decision import decided
 from readiness.drill import Release, ServiceState
 from readiness.drill_clients import ClientsSeen, SecondSeen, Watched
 from readiness.gates import alarms, load, rollback, runbooks
@@ -19,16 +20,21 @@ from readiness.model import (
     Candidate,
     ControlFamily,
     Environment,
+    FiledSignature,
     Finding,
     Gap,
     GateResult,
     Judgement,
     Measurement,
     OpenLimit,
+    Outcome,
     Plan,
     Record,
     Severity,
+    Signature,
+    SignatureStanding,
     Span,
+    Verdict,
     Waiver,
 )
 from readiness.plan import load_plan
@@ -374,14 +380,7 @@ def a_bundle(folder: Path, story: Story | None = None) -> Path:
 
 def a_record(story: Story, results: tuple[GateResult, ...]) -> Record:
     environment = story.changes.get("environment", Environment.EMULATED)
-    reached, verdict, reasons = decide.verdict(
-        results,
-        required=story.plan.gates.required,
-        owners=story.plan.owners,
-        signatures=story.changes.get("signatures", ()),
-        environment=environment,
-    )
-    return Record(
+    undecided = Record(
         **{
             "run_id": "20260301-120000-abcd",
             "harness_version": "0.1.0",
@@ -396,22 +395,43 @@ def a_record(story: Story, results: tuple[GateResult, ...]) -> Record:
             "decided_at": T0 + timedelta(minutes=3),
             "results": results,
             "leftovers": (),
-            "signatures": (),
             "spans": (Span(name="Deploy the clone", started_at=T0, ended_at=T0 + timedelta(seconds=30)),),
             "required": story.plan.gates.required,
             "unused_waivers": decide.unused(story.waivers, results),
             "interrupted": False,
             "troubles": (),
-            "outcome": reached,
-            "verdict": verdict,
-            "reasons": reasons,
+            "outcome": Outcome.INCONCLUSIVE,
+            "verdict": Verdict.NO_GO,
+            "reasons": (),
         }
-        | story.changes
+        | {name: change for name, change in story.changes.items() if name not in _DECIDED}
     )
+    now = decided(undecided, story.plan, frozenset())
+    found = {name: getattr(now, name) for name in _DECIDED}
+    return replace(undecided, **(found | {name: story.changes[name] for name in _DECIDED if name in story.changes}))
+
+
+_DECIDED = ("outcome", "verdict", "reasons")
+
+
+def a_signature(role: str, decision: str = "go", why: str = "", **changes: Any) -> SignatureStanding:
+    """Return a signature, as a report tells of it; *why* it does not count."""
+    signature = Signature(
+        **{"role": role, "name": f"{role.title()} Person", "decision": decision, "at": T0, "plan": "sha256:1"} | changes
+    )
+    path = f"sign-off/signatures/0001-{role}.dsse.json"
+    return SignatureStanding(filed=FiledSignature(signature=signature, path=path), why=why)
 
 
 def content(folder: Path, story: Story | None = None) -> Content:
     """Return what a report of such a bundle is made of."""
     story = story or Story()
     root = a_bundle(folder, story)
-    return Content(record=evidence.read_record(root), plan=story.plan, root=root)
+    return told(evidence.read_record(root), story.plan, root)
+
+
+def told(record: Record, frozen: Plan, root: Path) -> Content:
+    """Return what a report is made of, where nobody has signed; it says what the record says, right or wrong."""
+    now = decided(record, frozen, evidence.files(root))
+    now = replace(now, **{name: getattr(record, name) for name in _DECIDED})
+    return Content(record=record, plan=frozen, decision=now, root=root)
