@@ -20,7 +20,7 @@ class KeyFault(ReadinessError):
 
 
 def read_private(path: Path, passphrase: str | None = None) -> Ed25519PrivateKey:
-    """Return the private key of a file: PEM (PKCS #8) or OpenSSH's own form.
+    """Return the private key of a file: PEM (PKCS #8), or OpenSSH's own form without a passphrase.
 
     Args:
         path: The file.
@@ -45,7 +45,8 @@ def read_private(path: Path, passphrase: str | None = None) -> Ed25519PrivateKey
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise KeyFault(
             f"{path} cannot be read as a private key: {error}",
-            hint="A key with a passphrase needs it in READINESS_KEY_PASSPHRASE; `readiness keygen FILE` makes a key.",
+            hint="A PEM key with a passphrase needs it in READINESS_KEY_PASSPHRASE; OpenSSH's own form is read without "
+            "one only. `readiness keygen FILE` makes a key.",
         ) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise KeyFault(f"{path} holds no Ed25519 key.", hint="`readiness keygen FILE` makes one.")

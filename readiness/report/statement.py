@@ -16,7 +16,10 @@ PREDICATE_TYPE = "https://in-toto.io/attestation/test-result/v0.1"
 
 
 def statement(record: Record) -> bytes:
-    """Return the statement. Its subjects are what was judged; a gate that did not pass, or was not asked, failed."""
+    """Return the statement. A gate that did not pass, or was not asked, failed.
+
+    Its subjects are what was judged; if none of that has a digest, the plan that the run followed.
+    """
     by_id = {result.gate: result for result in record.results}
     passed = [gate for gate in record.required if _passed(by_id.get(gate))]
     beside = [result for result in record.results if result.gate not in record.required]
@@ -29,7 +32,7 @@ def statement(record: Record) -> bytes:
     }
     said = {
         "_type": "https://in-toto.io/Statement/v1",
-        "subject": list(_subjects(record)),
+        "subject": list(_subjects(record)) or [_described(evidence.PLAN, record.plan_digest)],
         "predicateType": PREDICATE_TYPE,
         "predicate": predicate,
     }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
+import tomlkit
 
 from tests.embedded import harness
 
@@ -77,6 +79,31 @@ def test_verify_refuses_the_bundle_after_one_byte_of_any_file_was_changed(ended,
             verify(copy)
         target.write_bytes(file.read_bytes())
     assert verify(copy).record.run_id == ended.run_id
+
+
+def test_the_whole_sign_off_can_be_rehearsed_and_stays_no_go(ended, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(ended.bundle, copy)
+    items = [each for each in tomlkit.parse((copy / "plan.toml").read_text())["checklist"] if "gate" not in each]
+    assert items
+    for item in items:
+        done = harness.cli("tick", str(copy), item["id"], "--by", "Ada", "--evidence", "shown to the team")
+        assert done.returncode == 1, done.stderr
+    codes = []
+    for role, name in (("release", "Ada"), ("security", "Grace"), ("operations", "Edsger")):
+        done = harness.cli("sign", str(copy), "--as", role, "--name", name, "--decision", "go")
+        codes.append(done.returncode)
+
+    assert codes == [1, 1, 0], done.stderr
+    assert "NO-GO for production; the rehearsal is complete" in done.stdout
+    assert harness.cli("verify", str(copy), "--require-go").returncode == 0
+    page = (copy / "sign-off" / "report.html").read_text()
+    assert "The rehearsal is complete, sign-off included" in page
+    decision = json.loads((copy / "sign-off" / "decision.json").read_text())
+    assert {each["status"] for each in decision["criteria"]} == {"Partial", "Unverified"}
+    assert [each["criterion"]["id"] for each in decision["criteria"] if each["status"] == "Unverified"] == [
+        "production-deployment"
+    ]
 
 
 def test_a_slower_release_fails_against_it_as_baseline(ended, tmp_path):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from readiness import plan
+from readiness import keys, plan
 from readiness.errors import PlanError
 from readiness.model import Objective, Plan
 from tests.unit.samples import PLAN, Settings, a_plan, tables
@@ -67,6 +67,10 @@ def load(folder: Path, change: Any = lambda raw: None) -> Plan:
     file = folder / "plan.toml"
     file.write_text("\n".join(f"{key} = {toml_value(value)}" for key, value in raw.items()))
     return plan.load_plan(file)
+
+
+TOLD = {"id": "told", "text": "Everybody was told"}
+GOOD = {"id": "good", "type": "acceptance", "text": "All is good", "go_live": True}
 
 
 def refusal(folder: Path, change: Any) -> PlanError:
@@ -176,6 +180,19 @@ def test_a_missing_key_is_named(tmp_path, path):
         ("drills.rollback.bad", [{"kind": "errors"}], "drills.rollback.bad[0]", "is no bad release"),
         ("drills.rollback.bad", [{"kind": "crash", "image": "x"}], "drills.rollback.bad", "no release of kind"),
         ("owners", {}, "owners", "names nobody"),
+        ("owners.release.name", " ", "owners.release.name", "pattern"),
+        ("owners.release.public_key", "ssh-rsa AAAA", "owners.release.public_key", "is no public key"),
+        ("checklist", [TOLD, TOLD], "checklist[1].id", "taken by an earlier item"),
+        ("checklist", [{**TOLD, "owner": "releaze"}], "checklist[0].owner", "Did you mean 'release'?"),
+        ("checklist", [{**TOLD, "measurement": "p95"}], "checklist[0].measurement", "without the gate"),
+        ("criteria", [GOOD, GOOD], "criteria[1].id", "taken by an earlier criterion"),
+        ("criteria", [{**GOOD, "go_live": False}], "criteria[0]", "names nothing that could show it"),
+        ("criteria", [{**GOOD, "type": "wish"}], "criteria[0].type", "'acceptance' or 'definition-of-done'"),
+        ("criteria", [{**GOOD, "checklist": ["told"]}], "criteria[0].checklist", "no item in [[checklist]] 'told'"),
+        ("criteria", [{**GOOD, "checklist": ["*"]}], "criteria[0].checklist", "and the plan has none"),
+        ("criteria", [{**GOOD, "signed": ["relase"]}], "criteria[0].signed", "Did you mean 'release'?"),
+        ("criteria", [{**GOOD, "figures": ["p95"]}], "criteria[0].figures[0]", "pattern"),
+        ("criteria", [{**GOOD, "not_waived": ["CRITICAL"]}], "criteria[0].not_waived", "names none"),
         ("gates.required", [], "gates.required", "at least 1 item"),
         ("gates.required", "load", "gates.required", "tuple"),
         ("blocking_severities", [], "blocking_severities", "leaves out CRITICAL"),
@@ -198,7 +215,7 @@ def test_a_wrong_key_is_named_with_what_is_wrong(tmp_path, path, value, key, wor
     error = refusal(tmp_path, put(path, value))
 
     assert error.key == key
-    assert words in error.message
+    assert words in str(error)
 
 
 def test_an_objective_without_a_kind_is_told_what_is_missing(tmp_path):
@@ -355,3 +372,16 @@ def test_the_scenarios_of_a_locustfile_are_its_own(tmp_path):
         raw["objectives"][2]["scenario"] = "GET /cart"
 
     assert load(tmp_path, change).objectives[2].scenario == "GET /cart"
+
+
+def test_one_key_for_two_roles_is_refused_however_it_is_written(tmp_path):
+    _, public = keys.new_private()
+
+    def change(raw):
+        raw["owners"]["release"]["public_key"] = public
+        raw["owners"]["security"] = {"name": "Grace", "public_key": f"{public} grace@example"}
+
+    error = refusal(tmp_path, change)
+
+    assert error.key == "owners.security.public_key"
+    assert "is the key of release too" in str(error)

@@ -30,6 +30,8 @@ _STATUSES: dict[Coverage, Tone] = {
     Coverage.UNVERIFIED: "unknown",
     Coverage.UNMET: "bad",
 }
+_ROOM = 5
+"""So many paths a cell has room for; a criterion of the whole checklist rests on more, which stand there."""
 _TYPES = {"acceptance": "acceptance", "definition-of-done": "definition of done"}
 
 
@@ -70,8 +72,12 @@ def _answered_by(item: ChecklistItem) -> str | Markup:
 
 def _evidence(paths: Sequence[str]) -> Markup:
     """Return where in the bundle something is shown."""
-    there = [blocks.code(path) for path in paths if path]
-    return blocks.lines(*there) if there else blocks.nothing()
+    there = [path for path in paths if path]
+    if not there:
+        return blocks.nothing()
+    shown = there if len(there) <= _ROOM else there[: _ROOM - 1]
+    more = blocks.small(f"and {len(there) - len(shown)} more") if len(there) > len(shown) else ""
+    return blocks.lines(*(blocks.code(path) for path in shown), more)
 
 
 def criteria(content: Content) -> Section:

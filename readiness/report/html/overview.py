@@ -62,6 +62,8 @@ def head(content: Content) -> Head:
 def _said(record: Record, decision: Decision) -> str:
     if rehearsal_complete(decision):
         return "The rehearsal is complete, sign-off included: what was seen here cannot show more than that."
+    if decision.verdict is Verdict.GO:
+        return "Every required gate passed, the checklist is done, and everybody signed go."
     if record.environment is Environment.EMULATED:
         return f"{headline(record).partition(' (')[0]}: what was seen here cannot show more than that."
     words = {
