@@ -16,12 +16,13 @@ import readiness
 from readiness import evidence, golive
 from readiness.cli import command
 from readiness.decide import ExitCode
+from readiness.decision import SignOff
 from readiness.deployed_service import see
 from readiness.errors import CloudError, EvidenceError, PlanError, ReadinessError, UsageError
 from readiness.evidence import BundleWriter
 from readiness.gates import fidelity
 from readiness.golive import OBSERVATION, RESULT, Asked, approved_by, ask, reach, verify_go_live
-from readiness.model import Environment, Outcome, Record, Stage
+from readiness.model import Environment, FiledSignature, Outcome, Record, Signature, Stage
 from readiness.run import Request, check_gates
 from tests.unit.deployed import GOOD, OTHER
 from tests.unit.samples import PLAN, T0, FakeClient, a_narrator, a_plan, a_record, a_result, client_error, edit_json
@@ -340,6 +341,22 @@ def test_an_approval_that_is_not_the_bundles_is_found(bundle, account, health):
     looked(bundle)
     forge(bundle, OBSERVATION, lambda raw: raw["approved"].update(digests={"service": [OTHER]}))
 
+    with pytest.raises(EvidenceError, match="another approval than"):
+        verify_go_live(bundle)
+
+
+def signed(at: datetime) -> SignOff:
+    """Return a no-go of the release owner."""
+    signature = Signature(role="release", name="Ada", decision="no-go", at=at, plan="sha256:1")
+    return SignOff(bundle="sha256:1", signatures=(FiledSignature(signature=signature, path="sign-off/signatures/1"),))
+
+
+def test_what_people_decide_later_changes_nothing_of_what_was_seen(bundle, account, health, monkeypatch):
+    result, _ = looked(bundle)
+
+    monkeypatch.setattr("readiness.sign_off.read", lambda root, plan: signed(datetime.now(UTC)))
+    assert verify_go_live(bundle) == result
+    monkeypatch.setattr("readiness.sign_off.read", lambda root, plan: signed(T0))
     with pytest.raises(EvidenceError, match="another approval than"):
         verify_go_live(bundle)
 
