@@ -19,6 +19,12 @@ from readiness.service_content import Content, as_api, of_service, of_target_gro
 Clients = Callable[[str], Any]
 
 _TASKS_AT_ONCE = 100
+_INJECTED = ("aws-guardduty-agent", "ecs-service-connect")
+"""What the containers are called that AWS puts into a task by itself, each time under another name: no task definition
+has them, and nobody approves them.
+https://docs.aws.amazon.com/guardduty/latest/ug/how-runtime-monitoring-works-ecs-fargate.html
+https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-connect-concepts-deploy.html
+"""
 _ECR = re.compile(
     r"(?P<registry>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws)"
     r"/(?P<repository>[^:@]+)(?::(?P<tag>[^@]+))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
@@ -231,7 +237,7 @@ def _tasks(ecs: Any, cluster: str, service: str) -> tuple[TaskSeen, ...]:
 
 
 def _task(told: Mapping[str, Any]) -> TaskSeen:
-    containers = told.get("containers", ())
+    containers = [each for each in told.get("containers", ()) if not each["name"].startswith(_INJECTED)]
     return TaskSeen(
         task=told["taskArn"].rpartition("/")[2],
         zone=told.get("availabilityZone", ""),

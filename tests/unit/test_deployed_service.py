@@ -65,6 +65,21 @@ def test_a_task_that_does_not_run_yet_is_no_evidence():
     assert see(clients_with("shop:1", status="PENDING"), "c", "s").tasks == ()
 
 
+def test_a_container_that_aws_puts_into_a_task_by_itself_is_none_of_the_service_s():
+    clients = clients_with("shop:1")
+    told = clients("ecs").answers["describe_tasks"]
+
+    def with_agent(**asked):
+        answer = told(**asked)
+        for task in answer["tasks"]:
+            task["containers"].append({"name": "aws-guardduty-agent-1a2b", "image": "agent", "imageDigest": OTHER})
+        return answer
+
+    clients("ecs").answers["describe_tasks"] = with_agent
+
+    assert see(clients, "c", "s").digests == {"service": (GOOD,)}
+
+
 def test_counts_leave_out_what_takes_long():
     ecs = FakeClient(describe_services={"services": [TOLD]})
 
