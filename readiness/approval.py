@@ -19,6 +19,7 @@ from readiness.model import (
     Owner,
     ResidualRisk,
     SignatureStanding,
+    Waiver,
 )
 
 ANYBODY = "*"
@@ -159,23 +160,28 @@ def missing(
     owners: Mapping[str, Owner],
     items: Iterable[ItemStanding],
     standings: Sequence[SignatureStanding],
-    on: date,
 ) -> tuple[str, ...]:
-    """Return a reason for each thing that people, or time, keep from a GO on a day."""
+    """Return a reason for each thing that people have not done yet, or done to the contrary."""
     return (
         *(f"checklist: {each.item.id} is open: {each.why}" for each in items if each.state is ItemState.OPEN),
         *_unsigned(owners, standings),
         *_alone(owners, standings),
-        *lapsed(risks(standings), on),
     )
 
 
-def lapsed(accepted: Iterable[ResidualRisk], on: date) -> tuple[str, ...]:
-    """Return a reason for each risk that nobody accepts any more on a day."""
-    return tuple(
-        f"residual risk: {risk.id} was accepted until {risk.accepted_until}, which is over"
-        for risk in accepted
-        if on > risk.accepted_until
+def lapsed(accepted: Iterable[ResidualRisk], waivers: Iterable[Waiver], on: date) -> tuple[str, ...]:
+    """Return a reason for each risk, and each waived finding, that nobody accepts any more on a day."""
+    return (
+        *(
+            f"residual risk: {risk.id} was accepted until {risk.accepted_until}, which is over"
+            for risk in accepted
+            if on > risk.accepted_until
+        ),
+        *(
+            f"waiver: {each.rule} on {each.subject} was {each.disposition} until {each.expires}, which is over"
+            for each in waivers
+            if on > each.expires
+        ),
     )
 
 

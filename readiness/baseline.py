@@ -42,9 +42,11 @@ def checked(bundle: Path, environment: Environment) -> Record:
             f"{bundle} was made on {record.environment}, this run is on {environment}: nothing can be compared.",
             hint=_HINT,
         )
-    if record.outcome is not Outcome.PASSED or (environment is Environment.AWS and record.verdict is not Verdict.GO):
-        raise EvidenceError(f"{bundle} is no baseline: it came to {record.outcome}, {record.verdict}.", hint=_HINT)
     evidence.check_manifest(bundle)
+    decision = evidence.read_decision(bundle)
+    verdict = Verdict.NO_GO if decision is None else decision.verdict
+    if record.outcome is not Outcome.PASSED or (environment is Environment.AWS and verdict is not Verdict.GO):
+        raise EvidenceError(f"{bundle} is no baseline: it came to {record.outcome}, {verdict}.", hint=_HINT)
     return record
 
 

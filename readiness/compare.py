@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -85,9 +85,14 @@ def compare_bundles(old: Path, new: Path) -> Comparison:
     Raises:
         EvidenceError: one of them is none, or was altered.
     """
-    for bundle in (old, new):
-        evidence.check_manifest(bundle)
-    return compare(evidence.read_record(old), evidence.read_record(new))
+    return compare(_as_decided(old), _as_decided(new))
+
+
+def _as_decided(bundle: Path) -> Record:
+    """Return the record of a bundle with the verdict that people came to since, if they did."""
+    evidence.check_manifest(bundle)
+    record, decision = evidence.read_record(bundle), evidence.read_decision(bundle)
+    return record if decision is None else replace(record, verdict=decision.verdict, reasons=decision.reasons)
 
 
 def compare(old: Record, new: Record) -> Comparison:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import date
 
 from readiness import approval, decide
 from readiness.coverage import Facts, coverage, shortfalls
@@ -72,6 +73,7 @@ def decided(
     )
     acts = [filed.tick.at for filed in sign_off.ticks] + [filed.signature.at for filed in sign_off.signatures]
     decided_at = max((record.decided_at, *acts))
+    accepted, waivers = approval.risks(standings), _waivers(record)
     reached, verdict, reasons = decide.verdict(
         results,
         required=record.required,
@@ -80,7 +82,8 @@ def decided(
         troubles=record.troubles,
         missing=(
             *shortfalls(plan.criteria, facts),
-            *approval.missing(plan.owners, items, standings, decided_at.date()),
+            *approval.missing(plan.owners, items, standings),
+            *approval.lapsed(accepted, waivers, decided_at.date()),
         ),
     )
     return Decision(
@@ -99,11 +102,17 @@ def decided(
         thresholds=thresholds(results, plan),
         checklist=items,
         criteria=coverage(plan.criteria, facts),
-        waivers=_waivers(record),
-        risks=approval.risks(standings),
+        waivers=waivers,
+        risks=accepted,
         owners=plan.owners,
         signatures=standings,
     )
+
+
+def lapsed_since(decision: Decision, on: date) -> tuple[str, ...]:
+    """Return a reason for each thing that the decision rests on and that has ended between it and a day."""
+    told = approval.lapsed(decision.risks, decision.waivers, on)
+    return tuple(reason for reason in told if reason not in decision.reasons)
 
 
 def _outcome(record: Record, gate: str) -> Outcome | None:
@@ -111,6 +120,7 @@ def _outcome(record: Record, gate: str) -> Outcome | None:
 
 
 def _waivers(record: Record) -> tuple[Waiver, ...]:
-    """Return the waivers that dispose of a finding, the soonest to end first."""
-    used = {each.waiver for result in record.results for each in result.findings if each.waiver is not None}
+    """Return the waivers that dispose of a finding of a required gate, the soonest to end first."""
+    required = [result for result in record.results if result.gate in record.required]
+    used = {each.waiver for result in required for each in result.findings if each.waiver is not None}
     return tuple(sorted(used, key=lambda each: (each.expires, each.rule, each.subject)))

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 
 from readiness.errors import EvidenceError
-from readiness.model import Record
+from readiness.model import Decision, Record
 
 T = TypeVar("T")
 
@@ -29,6 +29,7 @@ SIGN_OFF = "sign-off"
 """Folder of what people decide on the sealed evidence: signatures, ticks. They name the bundle's digest."""
 GO_LIVE = "go-live"
 """Folder of what was seen in production after the cutover. It names the bundle's digest."""
+DECISION = f"{SIGN_OFF}/decision.json"
 AFTER_SEAL = (SIGN_OFF, GO_LIVE)
 """What is written after the manifest, and therefore is not in it; each file there is bound to it by its digest."""
 
@@ -153,6 +154,20 @@ def read_record(root: Path) -> Record:
     if not root.is_dir():
         raise EvidenceError(f"{root} is no evidence bundle: there is no such folder.")
     return read_json(root, RECORD, Record)
+
+
+def read_decision(root: Path) -> Decision | None:
+    """Return the decision that lies in a bundle; None = nobody has decided anything since it was sealed.
+
+    Whether it follows from what people wrote down is for ``verify`` to say.
+
+    Raises:
+        EvidenceError: it was altered, is unreadable, or is about another bundle.
+    """
+    if not (root / SIGN_OFF).exists():
+        return None
+    check_after(root, SIGN_OFF)
+    return read_json(root, DECISION, Decision)
 
 
 def check_manifest(root: Path) -> int:

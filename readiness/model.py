@@ -819,7 +819,7 @@ class Plan:
     workload: Workload
     drills: Drills
     gates: Gates
-    owners: dict[str, Owner]
+    owners: dict[Identifier, Owner]
     network: Network | None = None
     database: Database | None = None
     cache: Cache | None = None
@@ -1123,7 +1123,7 @@ class Decision:
         bundle: Digest of the sealed bundle; None = the run has not sealed it yet, so nobody can have signed.
         decided_at: When the last of it was done: the run's end, a tick, a signature. Risks end by this clock.
         reasons: Each thing that stands between this candidate and production.
-        waivers: Those that dispose of a finding.
+        waivers: Those that the outcome of a required gate rests on.
         signatures: Every one that was given, in order, also those that count no more.
     """
 

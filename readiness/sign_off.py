@@ -10,17 +10,16 @@ from readiness import approval, envelope, evidence, keys
 from readiness.decision import NOTHING_SIGNED, SignOff
 from readiness.envelope import Opened
 from readiness.errors import EvidenceError
-from readiness.model import Decision, FiledSignature, FiledTick, GateResult, Owner, Plan, Signature, Tick
+from readiness.model import FiledSignature, FiledTick, GateResult, Owner, Plan, Signature, Tick
 
 TICKS = f"{evidence.SIGN_OFF}/ticks"
 SIGNATURES = f"{evidence.SIGN_OFF}/signatures"
 ARTIFACTS = f"{evidence.SIGN_OFF}/artifacts"
-DECISION = f"{evidence.SIGN_OFF}/decision.json"
 GO_NO_GO = f"{evidence.SIGN_OFF}/{evidence.GO_NO_GO}"
 PAGE = f"{evidence.SIGN_OFF}/{evidence.PAGE}"
 GO_LIVE_RESULT = f"{evidence.GO_LIVE}/result.json"
 PREDICATE_TYPE = "urn:readiness:sign-off:v1"
-_WRITTEN = {DECISION, GO_NO_GO, PAGE, f"{evidence.SIGN_OFF}/{evidence.MANIFEST}"}
+_WRITTEN = {evidence.DECISION, GO_NO_GO, PAGE, f"{evidence.SIGN_OFF}/{evidence.MANIFEST}"}
 
 
 def read(root: Path, plan: Plan) -> SignOff:
@@ -42,15 +41,6 @@ def read(root: Path, plan: Plan) -> SignOff:
     signatures = tuple(_signature(root, path, plan, bundle, of_plan) for path in _in(root, SIGNATURES))
     _refuse_strangers(root, ticks, signatures)
     return SignOff(bundle=bundle, ticks=ticks, signatures=signatures)
-
-
-def read_decision(root: Path) -> Decision:
-    """Return the decision that lies in a bundle. Whether it is what its evidence yields is for ``verify`` to say.
-
-    Raises:
-        EvidenceError: nobody has ticked or signed anything, or it is unreadable.
-    """
-    return evidence.read_json(root, DECISION, Decision)
 
 
 def read_go_live(root: Path) -> GateResult | None:

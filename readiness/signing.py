@@ -275,7 +275,7 @@ def _check_risks(risks: Sequence[ResidualRisk], at: datetime) -> None:
     for risk in risks:
         if ids.count(risk.id) > 1:
             raise UsageError(f"The residual risk {risk.id} is stated twice.", hint="Give each an id of its own.")
-    for reason in approval.lapsed(risks, at.date()):
+    for reason in approval.lapsed(risks, (), at.date()):
         raise UsageError(f"{reason.capitalize()}.", hint="Accept it until a day that is still to come, or mend it.")
 
 
@@ -328,7 +328,7 @@ def _written(sealed: Sealed, sign_off_now: SignOff, files: dict[str, bytes]) -> 
     root = sealed.root
     now = decided(sealed.record, sealed.plan, evidence.files(root), sign_off_now)
     told = {
-        sign_off.DECISION: evidence.to_json(Decision, now),
+        evidence.DECISION: evidence.to_json(Decision, now),
         sign_off.GO_NO_GO: report.go_no_go(now).encode(),
         sign_off.PAGE: as_html(told_by(sealed.record, sealed.plan, now, root)),
     }

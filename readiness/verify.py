@@ -86,7 +86,7 @@ def _told_again(record: Record, again: list[GateResult]) -> Record:
 def _check_sign_off(bundle: Path, now: Decision, signed: SignOff) -> Decision:
     """Compare what is told of the sign-off with what its ticks and signatures yield; return what they yield."""
     if signed.bundle is not None:
-        _same(sign_off.DECISION, sign_off.read_decision(bundle), now)
+        _same(evidence.DECISION, evidence.read_decision(bundle), now)
         written = evidence.read_bytes(bundle, sign_off.GO_NO_GO)
         _same(sign_off.GO_NO_GO, written, report.go_no_go(now).encode())
     return now

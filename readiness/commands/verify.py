@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from readiness import approval, decide, report
+from readiness import decide, report
 from readiness.decide import ExitCode
 
 
@@ -29,6 +29,7 @@ def add(commands: Any) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
+    from readiness.decision import lapsed_since
     from readiness.verify import verify
 
     done = verify(arguments.bundle)
@@ -43,8 +44,8 @@ def _verify(arguments: argparse.Namespace) -> int:
         print(f"  production as seen on {done.live.ended_at:%Y-%m-%d %H:%M} UTC judged again: {done.live.outcome}")
     for reason in now.reasons:
         print(f"  - {reason}")
-    lapsed = set(approval.lapsed(now.risks, datetime.now(UTC).date())) - set(now.reasons)
-    for reason in sorted(lapsed):
+    lapsed = lapsed_since(now, datetime.now(UTC).date())
+    for reason in lapsed:
         print(f"  - since then: {reason}")
     if not arguments.require_go:
         return ExitCode.GO

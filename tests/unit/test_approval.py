@@ -22,7 +22,7 @@ from readiness.model import (
     Signature,
     Tick,
 )
-from tests.unit.samples import T0, a_finding, a_judgement, a_result
+from tests.unit.samples import T0, a_finding, a_judgement, a_result, a_waiver
 
 OWNERS = {"release": Owner(name="Ada"), "security": Owner(name="Grace", deputies=("Edsger",))}
 TODAY = T0.date()
@@ -47,7 +47,8 @@ def a_signature(role="release", decision="go", name="", key="", **changes):
 
 
 def missing(*signatures, ticks=(), owners=OWNERS, on=TODAY, items=()):
-    return approval.missing(owners, items, approval.signatures(owners, signatures, ticks), on)
+    standings = approval.signatures(owners, signatures, ticks)
+    return (*approval.missing(owners, items, standings), *approval.lapsed(approval.risks(standings), (), on))
 
 
 def items(item, result=None, ticks=(), environment=Environment.AWS):
@@ -254,7 +255,7 @@ ticks = st.lists(st.builds(a_tick, digest=st.sampled_from(["sha256:1", "sha256:2
 def test_nothing_is_missing_only_if_every_role_signed_go_two_people_did_and_no_risk_is_over(given_, ticked, on):
     standings = approval.signatures(OWNERS, given_, ticked)
 
-    if approval.missing(OWNERS, (), standings, on):
+    if approval.missing(OWNERS, (), standings) or approval.lapsed(approval.risks(standings), (), on):
         return
     counted = [each.filed.signature for each in standings if each.in_force]
     assert {each.role for each in counted if each.decision == "go"} == set(OWNERS)
@@ -264,14 +265,22 @@ def test_nothing_is_missing_only_if_every_role_signed_go_two_people_did_and_no_r
 
 @given(signatures, ticks, st.sampled_from(["release", "security"]))
 def test_one_more_no_go_is_never_a_go(given_, ticked, role):
-    assert approval.missing(
-        OWNERS, (), approval.signatures(OWNERS, [*given_, a_signature(role, "no-go")], ticked), TODAY
+    assert approval.missing(OWNERS, (), approval.signatures(OWNERS, [*given_, a_signature(role, "no-go")], ticked))
+
+
+@given(signatures, ticks, st.dates(date(2026, 1, 1), date(2027, 1, 1)), st.integers(0, 400))
+def test_time_alone_never_makes_a_go(given_, ticked, on, days):
+    accepted = approval.risks(approval.signatures(OWNERS, given_, ticked))
+    register = (a_waiver(),)
+
+    later = approval.lapsed(accepted, register, on + timedelta(days=days))
+    assert set(approval.lapsed(accepted, register, on)) <= set(later)
+
+
+def test_a_waiver_that_has_ended_accepts_nothing_any_more():
+    waiver = a_waiver()
+
+    assert approval.lapsed((), (waiver,), waiver.expires) == ()
+    assert approval.lapsed((), (waiver,), waiver.expires + timedelta(days=1)) == (
+        "waiver: fake/too-much on value-0 was waived until 2026-04-01, which is over",
     )
-
-
-@given(signatures, ticks)
-def test_time_alone_never_makes_a_go(given_, ticked):
-    standings = approval.signatures(OWNERS, given_, ticked)
-
-    now = approval.missing(OWNERS, (), standings, TODAY)
-    assert set(now) <= set(approval.missing(OWNERS, (), standings, TODAY + timedelta(days=400)))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from readiness import baseline, evidence
+from readiness.decision import decided
 from readiness.errors import EvidenceError
-from readiness.model import Environment, Outcome, Record, Verdict
-from tests.unit.samples import a_record
+from readiness.model import Decision, Environment, Outcome, Record, Verdict
+from tests.unit.samples import a_plan, a_record
 
 
 def a_bundle(folder: Path, **changes: Any) -> Path:
@@ -37,8 +40,18 @@ def test_a_run_that_did_not_pass_is_none(tmp_path: Path, outcome: Outcome) -> No
 def test_on_aws_only_a_go_is_one(tmp_path: Path) -> None:
     with pytest.raises(EvidenceError, match="is no baseline"):
         baseline.checked(a_bundle(tmp_path / "a", environment=Environment.AWS), Environment.AWS)
-    go = a_bundle(tmp_path / "b", environment=Environment.AWS, verdict=Verdict.GO)
-    assert baseline.checked(go, Environment.AWS).verdict is Verdict.GO
+    signed = a_bundle(tmp_path / "b", environment=Environment.AWS)
+    record = evidence.read_record(signed)
+    now = replace(decided(record, a_plan(), ()), verdict=Verdict.GO)
+    evidence.BundleWriter(signed).put_json(evidence.DECISION, Decision, now)
+    evidence.seal_after(signed, evidence.SIGN_OFF)
+    assert baseline.checked(signed, Environment.AWS) == record
+
+    shutil.copytree(signed / evidence.SIGN_OFF, tmp_path / "a" / evidence.SIGN_OFF)
+    with (tmp_path / "a" / "manifest.json").open("a") as file:
+        file.write(" ")
+    with pytest.raises(EvidenceError):
+        baseline.checked(tmp_path / "a", Environment.AWS)
 
 
 def test_an_altered_bundle_is_none(tmp_path: Path) -> None:

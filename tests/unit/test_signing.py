@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from readiness import cli, envelope, evidence, gates, keys, run, sign_off
+from readiness.compare import compare_bundles, told
 from readiness.errors import EvidenceError, UsageError
-from readiness.model import Decision, Environment, ItemState, Outcome, Stage, Verdict
+from readiness.model import Decision, Environment, GateResult, ItemState, Outcome, Stage, Verdict
 from readiness.run import Request, attempt, conclude, freeze
 from readiness.signing import SignatureRefusedError, sign, tick
 from readiness.verify import verify
-from tests.unit.samples import PLAN, a_context, a_gate, a_narrator, edit_json
+from tests.unit.samples import PLAN, a_context, a_gate, a_narrator, a_result, edit_json
 
 OWNERS = """
 release = { name = "Ada" }
@@ -162,7 +163,7 @@ def test_all_gates_passed_everything_ticked_and_everybody_signed_is_go(bundle, c
     assert said.startswith("Grace signed go as security.\nGO\n")
     assert "\n  - " not in said
     assert command(capsys, "verify", bundle)[0] == 0
-    now = sign_off.read_decision(bundle)
+    now = evidence.read_decision(bundle)
     assert (now.verdict, now.reasons) == (Verdict.GO, ())
     assert {each.criterion.id: str(each.status) for each in now.criteria} == {
         "good": "Met",
@@ -211,7 +212,7 @@ def test_a_rehearsal_shows_the_whole_procedure_and_stays_no_go(sealed, capsys):
     assert code == 0
     assert "NO-GO for production; the rehearsal is complete" in said
     assert said.count("\n  - ") == 1
-    now = sign_off.read_decision(bundle)
+    now = evidence.read_decision(bundle)
     assert (now.environment, now.verdict) == (Environment.EMULATED, Verdict.NO_GO)
     assert {str(each.status) for each in now.criteria} == {"Partial", "Unverified"}
 
@@ -309,7 +310,7 @@ def test_a_risk_is_accepted_with_owner_mitigation_and_an_end(bundle, capsys):
     code, _ = sign_command(capsys, bundle, "security", "Grace")
 
     assert code == 0
-    (risk,) = sign_off.read_decision(bundle).risks
+    (risk,) = evidence.read_decision(bundle).risks
     assert (risk.id, risk.owner, risk.accepted_until) == ("one-zone", "Ada", until(30))
     assert "All tasks may stand in one zone" in (bundle / sign_off.GO_NO_GO).read_text()
 
@@ -394,7 +395,7 @@ def test_a_file_of_risks_is_read_and_its_mistakes_are_named(bundle, tmp_path, ca
     good = "\n".join([*lines, f"accepted_until = {until(9)}"])
     file.write_text(good)
     assert sign_command(capsys, bundle, "release", "Ada", "go", "--risks", file)[0] == 1
-    assert [each.id for each in sign_off.read_decision(bundle).risks] == ["one-zone"]
+    assert [each.id for each in evidence.read_decision(bundle).risks] == ["one-zone"]
 
     file.write_text(good.replace("owner", "onwer"))
     code, said = sign_command(capsys, bundle, "release", "Ada", "go", "--risks", file)
@@ -634,11 +635,11 @@ def better(raw):
     raw["reasons"] = []
 
 
-@pytest.mark.parametrize("path", [sign_off.DECISION, sign_off.GO_NO_GO])
+@pytest.mark.parametrize("path", [evidence.DECISION, sign_off.GO_NO_GO])
 def test_a_decision_that_its_signatures_do_not_yield_is_refused_although_the_manifest_fits(bundle, path):
     ticked(bundle)
     signed(bundle)
-    if path == sign_off.DECISION:
+    if path == evidence.DECISION:
         edit_json(bundle / path, better)
     else:
         (bundle / path).write_text((bundle / path).read_text().replace("NO-GO", "GO"))
@@ -688,7 +689,7 @@ def test_a_signature_is_a_dsse_envelope_about_the_manifest(bundle):
 
 def test_a_command_that_was_killed_half_way_leaves_the_bundle_as_it_was(bundle, monkeypatch):
     ticked(bundle)
-    before = evidence.read_bytes(bundle, sign_off.DECISION)
+    before = evidence.read_bytes(bundle, evidence.DECISION)
 
     def killed(self, target):
         raise KeyboardInterrupt
@@ -699,8 +700,8 @@ def test_a_command_that_was_killed_half_way_leaves_the_bundle_as_it_was(bundle, 
     monkeypatch.undo()
 
     monkeypatch.setattr(gates, "all_gates", lambda: GATES)
-    assert evidence.read_bytes(bundle, sign_off.DECISION) == before
-    assert verify(bundle).decision == evidence.read_json(bundle, sign_off.DECISION, Decision)
+    assert evidence.read_bytes(bundle, evidence.DECISION) == before
+    assert verify(bundle).decision == evidence.read_json(bundle, evidence.DECISION, Decision)
 
 
 def test_what_a_killed_command_left_is_cleared_away_by_the_next(bundle):
@@ -713,3 +714,65 @@ def test_what_a_killed_command_left_is_cleared_away_by_the_next(bundle):
 
     assert now.checklist[1].state is ItemState.DONE
     assert sorted(path.name for path in bundle.glob("sign-off*")) == ["sign-off"]
+
+
+# --- what other commands make of it ----------------------------------------------------------------------------------
+
+
+def test_a_comparison_tells_the_verdict_that_people_came_to(bundle):
+    before = shutil.copytree(bundle, bundle.parent / "before")
+    everything(bundle)
+
+    assert "passed (NO-GO) -> passed (GO)" in "\n".join(told(compare_bundles(before, bundle)))
+
+
+def test_a_report_of_a_signed_bundle_shows_its_signatures(bundle, tmp_path, capsys):
+    everything(bundle)
+
+    assert command(capsys, "report", bundle, "--output", tmp_path / "report", "--format", "html,md")[0] == 0
+
+    page, text = ((tmp_path / "report" / name).read_text() for name in ("report.html", "report.md"))
+    assert page == (bundle / sign_off.PAGE).read_text()
+    assert text.startswith("# shop: GO\n")
+    assert "| security | Grace | go |" in text
+
+
+def test_a_report_of_a_sign_off_that_was_altered_is_made_on_demand_and_counts_none_of_it(bundle, tmp_path, capsys):
+    everything(bundle)
+    (bundle / "sign-off" / "more.txt").write_text("x")
+
+    assert command(capsys, "report", bundle, "--output", tmp_path / "report")[0] == 1
+    code, said = command(capsys, "report", bundle, "--output", tmp_path / "report", "--altered")
+
+    assert code == 0
+    assert "Nothing that was decided since counts" in said
+    assert "NO-GO" in (tmp_path / "report" / "report.md").read_text().splitlines()[2]
+
+
+def seen_in_production(bundle, outcome=Outcome.PASSED):
+    result = a_result("go-live", stage=Stage.AFTER_TEARDOWN, outcome=outcome, observation="go-live/observation.json")
+    evidence.BundleWriter(bundle).put_json(sign_off.GO_LIVE_RESULT, GateResult, result)
+    evidence.seal_after(bundle, "go-live")
+
+
+@pytest.mark.parametrize(("outcome", "status"), [(Outcome.PASSED, "Met"), (Outcome.FAILED, "Unmet")])
+def test_what_was_seen_in_production_shows_in_the_matrix_and_never_in_the_verdict(
+    bundle, tmp_path, capsys, outcome, status
+):
+    everything(bundle)
+    seen_in_production(bundle, outcome)
+
+    assert command(capsys, "verify", bundle, "--require-go")[0] == 0
+    command(capsys, "report", bundle, "--output", tmp_path / "report", "--format", "md")
+    row = next(line for line in (tmp_path / "report" / "report.md").read_text().splitlines() if "in production" in line)
+    assert f" {status} | `go-live/result.json` |" in row
+
+
+def test_what_was_seen_in_production_for_another_bundle_is_refused(sealed, capsys):
+    first, second = sealed(), sealed()
+    seen_in_production(first)
+    shutil.copytree(first / "go-live", second / "go-live")
+
+    code, said = command(capsys, "verify", second)
+
+    assert (code, "is about another bundle" in said) == (1, True)
