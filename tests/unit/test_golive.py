@@ -416,6 +416,16 @@ def test_a_commit_is_named_by_its_sha(bundle, verified, capsys, commit):
     assert "is no commit" in capsys.readouterr().err
 
 
+def test_a_bundle_of_another_version_says_which_one_can_read_it(bundle, account, capsys):
+    edit_json(bundle / evidence.RECORD, lambda raw: raw.update(harness_version="99.0", novelty=1))
+    BundleWriter(bundle).seal()
+
+    assert command(["go-live", str(bundle), *ARGUMENTS]) == ExitCode.NO_RELIABLE_VERDICT
+    said = capsys.readouterr().err
+    assert "is no Record: novelty" in said
+    assert f"readiness 99.0 made it, and this is {readiness.__version__}" in said
+
+
 def test_a_stack_has_to_be_named(bundle, capsys):
     with pytest.raises(SystemExit) as left:
         command(["go-live", str(bundle)])
