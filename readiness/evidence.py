@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+import readiness
 from readiness.errors import EvidenceError
 from readiness.model import Decision, Record
 
@@ -156,7 +157,19 @@ def read_record(root: Path) -> Record:
     """Return the record of the bundle in *root*."""
     if not root.is_dir():
         raise EvidenceError(f"{root} is no evidence bundle: there is no such folder.")
-    return read_json(root, RECORD, Record)
+    try:
+        return read_json(root, RECORD, Record)
+    except EvidenceError as error:
+        raise EvidenceError(error.message, hint=_made_by(root)) from error
+
+
+def _made_by(root: Path) -> str:
+    """Return which version can read a record that this one cannot; "" if it does not say."""
+    try:
+        told = json.loads((root / RECORD).read_bytes())["harness_version"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return f"readiness {told} made it, and this is {readiness.__version__}: read it with the version that made it."
 
 
 def read_decision(root: Path) -> Decision | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from readiness.cutover import Cutover
 from readiness.errors import ReadinessError
 from readiness.evidence import BundleWriter
 from readiness.ledger import Ledger
@@ -32,6 +33,8 @@ class Context:
         environment: Where the clone stands.
         baseline: Bundle of the earlier run that relative objectives compare with; None = there is none.
         variables: What a program must have in its environment to reach the same account.
+        deployed: The clone; None = there is none yet. Gates ask for ``clone``.
+        gone_live: What is asked about after the cutover. Gates ask for ``cutover``.
     """
 
     plan: Plan
@@ -46,6 +49,7 @@ class Context:
     baseline: Path | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     deployed: Clone | None = None
+    gone_live: Cutover | None = None
 
     @property
     def clone(self) -> Clone:
@@ -57,6 +61,17 @@ class Context:
         if self.deployed is None:
             raise ReadinessError("No clone is deployed.", hint="Ask this question in a stage after the deployment.")
         return self.deployed
+
+    @property
+    def cutover(self) -> Cutover:
+        """What production is to run, and where it is.
+
+        Raises:
+            ReadinessError: a gate asked for it in a run.
+        """
+        if self.gone_live is None:
+            raise ReadinessError("Nothing has gone live.", hint="`readiness go-live BUNDLE` asks after the cutover.")
+        return self.gone_live
 
 
 @dataclass(frozen=True, kw_only=True)

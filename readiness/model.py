@@ -118,6 +118,8 @@ class Stage(StrEnum):
     STEADY = "steady"
     DISRUPTIVE = "disruptive"
     AFTER_TEARDOWN = "after-teardown"
+    AFTER_CUTOVER = "after-cutover"
+    """In production, by `readiness go-live`; a run never asks it."""
 
 
 class Outcome(StrEnum):

@@ -55,7 +55,7 @@ def _page(content: Content) -> Mapping[str, bytes]:
 
 def _markdown(content: Content) -> Mapping[str, bytes]:
     warning = "".join(f"> **Take care.** {notice}\n\n" for notice in content.notices)
-    told = report.markdown(content.record, content.plan, content.decision, content.root)
+    told = report.markdown(content.record, content.plan, content.decision, content.root, content.gone_live)
     return {evidence.REPORT: (warning + told).encode("utf-8", "replace")}
 
 
@@ -127,13 +127,20 @@ def content_of(bundle: Path, *, altered: bool = False) -> Content:
         record = _unended(bundle, frozen)
     signed, go_live = _decided_since(bundle, frozen, notices, altered=altered)
     now = decided(record, frozen, evidence.files(bundle), signed, go_live, sign_off.GO_LIVE_RESULT)
-    return told_by(record, frozen, now, bundle, tuple(notices))
+    return told_by(record, frozen, now, bundle, tuple(notices), go_live)
 
 
-def told_by(record: Record, frozen: Plan, now: Decision, bundle: Path, notices: tuple[str, ...] = ()) -> Content:
+def told_by(
+    record: Record,
+    frozen: Plan,
+    now: Decision,
+    bundle: Path,
+    notices: tuple[str, ...] = (),
+    gone_live: GateResult | None = None,
+) -> Content:
     """Return what a report tells: verdict and reasons are those of the decision, which a record comes before."""
     told = replace(record, verdict=now.verdict, reasons=now.reasons)
-    return Content(record=told, plan=frozen, decision=now, root=bundle, notices=notices)
+    return Content(record=told, plan=frozen, decision=now, root=bundle, notices=notices, gone_live=gone_live)
 
 
 def _decided_since(

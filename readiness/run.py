@@ -89,7 +89,10 @@ class Run:
         """The gates of this run, in order."""
         chosen = self.request.only
         return tuple(
-            gate for gate in gates.all_gates() if not chosen or gate.id in chosen or gate.stage is Stage.AFTER_TEARDOWN
+            gate
+            for gate in gates.all_gates()
+            if gate.stage is not Stage.AFTER_CUTOVER
+            and (not chosen or gate.id in chosen or gate.stage is Stage.AFTER_TEARDOWN)
         )
 
     @contextmanager
@@ -202,6 +205,10 @@ def check_gates(frozen: Plan, request: Request) -> None:
             raise PlanError(
                 file, f"gates.required[{index}]", f"there is no gate {gate_id!r}; `readiness gates` lists them"
             )
+        if known[gate_id].stage is Stage.AFTER_CUTOVER:
+            raise PlanError(
+                file, f"gates.required[{index}]", f"{gate_id} is asked after the cutover, so no run can pass it"
+            )
     for gate_id in frozen.gates.settings:
         if gate_id not in known:
             raise PlanError(file, f"gates.settings.{gate_id}", "there is no such gate; `readiness gates` lists them")
@@ -214,6 +221,11 @@ def check_gates(frozen: Plan, request: Request) -> None:
     for gate_id in request.only:
         if gate_id not in known:
             raise UsageError(f"--only: there is no gate {gate_id!r}.", hint="`readiness gates` lists them.")
+        if known[gate_id].stage is Stage.AFTER_CUTOVER:
+            raise UsageError(
+                f"--only: a run does not ask {gate_id}.",
+                hint=f"`readiness {gate_id} BUNDLE` asks it after the cutover.",
+            )
 
 
 def gates_of_people(frozen: Plan) -> Iterator[tuple[str, str]]:
@@ -347,23 +359,32 @@ def ask(this: Run, stage: Stage, context: Context) -> None:
 
 
 def attempt(this: Run, gate: Gate[Any, Any], context: Context) -> GateResult:
+    """Ask a gate, and return what it came to."""
+    begun = datetime.now(UTC)
+    settings = settings_of(gate, this.plan, evidence.PLAN)
+    judgement, path = seen_and_judged(gate, context, settings, evidence.observation_path(gate.id))
+    return result_of(this.plan, this.waivers, gate, judgement, path, begun, datetime.now(UTC), this.started_at)
+
+
+def seen_and_judged(gate: Gate[Any, Any], context: Context, settings: Any, path: str) -> tuple[Judgement, str | None]:
     """Observe, write the observation down, read it back, and judge what was read.
 
     The one place where an exception becomes a gap.
+
+    Returns:
+        The judgement, and where the observation lies; None = there is none.
     """
-    begun = datetime.now(UTC)
-    settings = settings_of(gate, this.plan, evidence.PLAN)
-    path: str | None = None
+    bundle = context.bundle
+    written: str | None = None
     try:
         observation = gate.observe(context, settings)
-        path = this.bundle.put_json(evidence.observation_path(gate.id), gate.observation, observation)
-        judgement = checked(gate.judge(evidence.read_json(this.bundle.root, path, gate.observation), settings))
+        written = bundle.put_json(path, gate.observation, observation)
+        return checked(gate.judge(evidence.read_json(bundle.root, written, gate.observation), settings)), written
     except ReadinessError as error:
-        judgement = blind(gate, str(error))
+        return blind(gate, str(error)), written
     except Exception as error:  # noqa: BLE001 - a bug must not end the run: it is a gap, with its traceback kept
-        kept = this.bundle.write(f"tracebacks/{gate.id}.txt", traceback.format_exc().encode())
-        judgement = blind(gate, f"the harness failed: {error!r}; see {kept}")
-    return result_of(this.plan, this.waivers, gate, judgement, path, begun, datetime.now(UTC), this.started_at)
+        kept = bundle.write(f"tracebacks/{gate.id}.txt", traceback.format_exc().encode())
+        return blind(gate, f"the harness failed: {error!r}; see {kept}"), written
 
 
 def checked(judgement: Judgement) -> Judgement:

@@ -47,10 +47,16 @@ def read_go_live(root: Path) -> GateResult | None:
     """Return what was seen in production after the cutover; None = nobody has looked.
 
     Raises:
-        EvidenceError: it was altered, or is about another bundle.
+        EvidenceError: it was cut off or altered, or is about another bundle.
     """
-    if not (root / evidence.GO_LIVE).exists():
+    folder = root / evidence.GO_LIVE
+    if not folder.exists():
         return None
+    if not (folder / evidence.MANIFEST).exists():
+        raise EvidenceError(
+            f"{folder} holds no {evidence.MANIFEST}: the look at production was cut off.",
+            hint="Look again with `readiness go-live`, or delete the folder.",
+        )
     evidence.check_after(root, evidence.GO_LIVE)
     return evidence.read_json(root, GO_LIVE_RESULT, GateResult)
 

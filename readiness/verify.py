@@ -10,6 +10,7 @@ from readiness import decide, evidence, gates, plan, report, sign_off, waivers
 from readiness.decision import SignOff, decided
 from readiness.errors import EvidenceError, PlanError
 from readiness.gate import Gate
+from readiness.golive import verify_go_live
 from readiness.model import Decision, GateResult, Judgement, Plan, Record, Waiver
 from readiness.run import checked, remaining, result_of, settings_of
 
@@ -28,10 +29,16 @@ class Verified:
     """Observations that were judged again."""
     taken: int
     """Results without an observation, taken as gaps: they can never make a pass."""
+    live: GateResult | None = None
+    """What was found in production after the cutover, judged again; None = nobody has looked."""
 
 
-def verify(bundle: Path) -> Verified:
+def verify(bundle: Path, *, gone_live: bool = True) -> Verified:
     """Recompute the verdict of a bundle.
+
+    Args:
+        bundle: Its folder.
+        gone_live: Whether to judge again what was seen in production since, too.
 
     Raises:
         EvidenceError: a file was altered, or the evidence does not yield what the record says.
@@ -56,7 +63,7 @@ def verify(bundle: Path) -> Verified:
         _same(name, data, evidence.read_bytes(bundle, name))
     signed = sign_off.read(bundle, frozen)
     now = _check_sign_off(bundle, decided(told, frozen, evidence.files(bundle), signed), signed)
-    sign_off.read_go_live(bundle)
+    live = verify_go_live(bundle) if gone_live else None
     judged = sum(result.observation is not None for result in again)
     return Verified(
         record=record,
@@ -66,6 +73,7 @@ def verify(bundle: Path) -> Verified:
         files=files,
         judged=judged,
         taken=len(again) - judged,
+        live=live,
     )
 
 

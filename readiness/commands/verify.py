@@ -40,6 +40,8 @@ def _verify(arguments: argparse.Namespace) -> int:
         print(f"  {done.taken} gates had seen nothing: taken as gaps")
     if signed.bundle is not None:
         print(f"  {len(signed.ticks)} ticks and {len(signed.signatures)} signatures checked, decided again")
+    if done.live is not None:
+        print(f"  production as seen on {done.live.ended_at:%Y-%m-%d %H:%M} UTC judged again: {done.live.outcome}")
     for reason in now.reasons:
         print(f"  - {reason}")
     lapsed = lapsed_since(now, datetime.now(UTC).date())

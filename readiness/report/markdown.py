@@ -27,18 +27,22 @@ from readiness.report.thresholds import SYMBOLS, margin, met
 _MARKS = {Outcome.PASSED: "✅ passed", Outcome.FAILED: "❌ failed", Outcome.INCONCLUSIVE: "❔ inconclusive"}
 
 
-def markdown(record: Record, plan: Plan, decision: Decision, root: Path | None = None) -> str:
-    """Return the report of a run, and of what people made of it since.
+def markdown(
+    record: Record, plan: Plan, decision: Decision, root: Path | None = None, gone_live: GateResult | None = None
+) -> str:
+    """Return the report of a run, of what people made of it since, and of what was found in production.
 
     Args:
         record: The record.
         plan: The plan of the run.
         decision: What the record and the people's words come to.
         root: Folder of its bundle, for what stands in observations only; None = those parts are left out.
+        gone_live: What the look at production came to; None = nobody has looked.
     """
     parts = [
         _head(record, plan),
         _reasons(record),
+        "" if gone_live is None else _gone_live(gone_live),
         _gates(record),
         _measurements(record.results),
         findings_section(record),
@@ -52,6 +56,18 @@ def markdown(record: Record, plan: Plan, decision: Decision, root: Path | None =
         _provenance(record),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _gone_live(found: GateResult) -> str:
+    title = "## After the cutover\n\n"
+    lines = [f"{_MARKS[found.outcome]}: production was looked at on {found.ended_at:%Y-%m-%d %H:%M} UTC", ""]
+    lines += [f"- {prose(note)}" for note in found.judgement.notes]
+    lines += [
+        f"- {each.disposition} {each.finding.severity}: {code(each.finding.subject)}: {prose(each.finding.message)}"
+        for each in found.findings
+    ]
+    lines += [f"- not seen: {prose(gap.what)}: {prose(gap.why)}" for gap in found.judgement.gaps]
+    return title + "\n".join(lines).rstrip()
 
 
 def headline(record: Record) -> str:

@@ -356,6 +356,12 @@ def test_nothing_is_deployed_for_gates_that_need_no_clone(begin, known):
     assert deployable(begin(only=("scan", "words")))
 
 
+def test_what_is_asked_after_the_cutover_is_asked_by_no_run(begin, known):
+    known.append(a_gate("live", stage=Stage.AFTER_CUTOVER))
+
+    assert "live" not in [gate.id for gate in begin().asked]
+
+
 def test_the_leftovers_are_asked_for_whatever_was_asked(begin, known):
     known.append(a_gate("left", stage=Stage.AFTER_TEARDOWN))
 

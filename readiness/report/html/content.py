@@ -30,6 +30,7 @@ class Content:
         decision: What the run, and people since, made of it.
         root: The bundle's folder.
         notices: What a reader has to know before anything else, such as that the bundle was altered.
+        gone_live: What was found in production after the cutover; None = nobody has looked.
     """
 
     record: Record
@@ -37,6 +38,7 @@ class Content:
     decision: Decision
     root: Path
     notices: tuple[str, ...] = ()
+    gone_live: GateResult | None = None
 
     def result(self, gate: str) -> GateResult | None:
         """Return what a gate came to; None = it was not asked."""

@@ -15,6 +15,7 @@ from readiness.report.html import (
     decision_section,
     drill_section,
     finding_section,
+    go_live_section,
     load_section,
     overview,
     people_section,
@@ -54,6 +55,7 @@ def sections(content: Content) -> tuple[Section, ...]:
     """Return all sections, in order."""
     return (
         overview.missing(content),
+        *go_live_section.sections(content),
         decision_section.criteria(content),
         overview.gates(content),
         overview.threshold_section(content),

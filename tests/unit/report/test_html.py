@@ -11,13 +11,25 @@ from pathlib import Path
 
 import pytest
 
-from readiness import evidence, load_result, stats
+from readiness import decide, evidence, load_result, stats
 from readiness.load_figures import decoded, latencies_of
 from readiness.loadgen import rows
-from readiness.model import ControlFamily, Environment, Fixed, Gap, OpenLimit, Severity, Verdict
+from readiness.model import (
+    ControlFamily,
+    Environment,
+    Fixed,
+    Gap,
+    GateResult,
+    Judgement,
+    OpenLimit,
+    Severity,
+    Stage,
+    Verdict,
+)
 from readiness.report import html
 from readiness.report.figure import figure
 from readiness.report.html import page as page_module
+from readiness.report.markdown import markdown
 from readiness.report.thresholds import Standing, margin, thresholds
 from tests.unit.report.bundles import (
     NASTY,
@@ -532,3 +544,50 @@ def test_every_text_has_a_contrast_of_at_least_4_5(scheme):
     assert {
         pair: round(contrast(of[pair[0]], of[pair[1]]), 2) for pair in pairs if contrast(*(of[n] for n in pair)) < 4.5
     } == {}
+
+
+# --- after the cutover -----------------------------------------------------------------------------------------------
+
+
+def gone_live(*findings, gaps=()):
+    """Return what a look at production came to."""
+    judgement = Judgement(examined=3, findings=findings, gaps=gaps, notes=("rehearsal: no evidence of production",))
+    disposed = decide.dispose(findings, (), T0.date())
+    return GateResult(
+        gate="go-live",
+        question="Does production run what was approved, and is it healthy?",
+        stage=Stage.AFTER_CUTOVER,
+        required=False,
+        outcome=decide.outcome(judgement, disposed, (Severity.HIGH,)),
+        judgement=judgement,
+        findings=disposed,
+        observation="go-live/observation.json",
+        started_at=T0,
+        ended_at=T0 + timedelta(minutes=1),
+    )
+
+
+def test_what_was_found_in_production_is_told_where_somebody_has_looked(tmp_path):
+    _, made = rendered(tmp_path)
+    wrong = a_finding(1, rule="go-live/other-digest", subject="service", message=NASTY, severity=Severity.HIGH)
+    found = gone_live(wrong, gaps=(Gap(what="probe", why="no answer from here"),))
+
+    before = html.as_html(made).decode()
+    page = Page(html.as_html(replace(made, gone_live=found)).decode())
+
+    assert "After the cutover" not in before
+    assert "After the cutover" in page.text
+    assert "rehearsal: no evidence of production" in page.text
+    assert page.table("Where production is not as approved").rows[1][0].text.startswith("service")
+    assert page.table("What should have been seen in production").rows[1][1].text == "no answer from here"
+    assert page.unclosed == []
+
+
+def test_the_markdown_tells_it_too(tmp_path):
+    _, made = rendered(tmp_path)
+
+    told = markdown(made.record, made.plan, made.decision, gone_live(gaps=(Gap(what="probe", why="silence"),)))
+
+    assert "## After the cutover\n\n❔ inconclusive: production was looked at on 2026-03-01 12:01 UTC" in told
+    assert "- not seen: probe: silence" in told
+    assert "After the cutover" not in markdown(made.record, made.plan, made.decision)
