@@ -50,6 +50,7 @@ class Connection:
         account: The account's id.
         time_scale: By how much waiting times are shortened there; 1 on AWS.
         variables: What the CDK CLI and its app must have in their environment to reach the same place.
+        costs: Whether what is made there costs money, so that somebody must agree first.
         bootstraps_itself: Whether the harness may bootstrap the account for the CDK: nobody's account but its own.
     """
 
@@ -61,6 +62,7 @@ class Connection:
     variables: Mapping[str, str]
     bootstraps_itself: bool
     make_client: Callable[[str], Any]
+    costs: bool = True
     _clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
@@ -142,6 +144,7 @@ def connect_embedded(endpoint: str, region: str, time_scale: float) -> Connectio
         variables=variables,
         bootstraps_itself=True,
         make_client=lambda service: session.client(service, endpoint_url=endpoint, config=_CONFIG),
+        costs=False,
     )
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable
 from datetime import timedelta
 
+from readiness import contract
 from readiness.errors import PlanError
 from readiness.model import (
     ClosedArrivals,
@@ -53,6 +54,7 @@ def check(plan: Plan, file: str) -> None:
         )
     _check_secrets(plan, file)
     _check_sizes(plan, file)
+    _check_production_stacks(plan, file)
 
 
 def _check_secrets(plan: Plan, file: str) -> None:
@@ -82,6 +84,17 @@ def _check_sizes(plan: Plan, file: str) -> None:
         raise PlanError(file, "service.max_count", "is below service.desired_count")
     if plan.database is not None and plan.database.max_acu < plan.database.min_acu:
         raise PlanError(file, "database.max_acu", "is below database.min_acu")
+
+
+def _check_production_stacks(plan: Plan, file: str) -> None:
+    """Refuse a pattern that would refuse every clone."""
+    pattern = plan.aws.production_pattern(f"{contract.STACK_NAME_PREFIX}20260131-120000-abcd")
+    if pattern is not None:
+        raise PlanError(
+            file,
+            "aws.production_stacks",
+            f"{pattern!r} is also the name of every clone ({contract.STACK_NAME_PREFIX}RUN_ID): nothing could be run",
+        )
 
 
 # --- objectives ------------------------------------------------------------------------------------------------------

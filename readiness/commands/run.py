@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from readiness import decide, evidence, report
-from readiness.commands.options import add_plan_option, add_target_option, add_waivers_option
+from readiness.commands.options import add_plan_option, add_target_option, add_waivers_option, add_yes_option
 from readiness.decide import ExitCode
 from readiness.model import Record
 from readiness.narrator import Narrator
@@ -24,6 +24,7 @@ def add(commands: Any) -> None:
     add_plan_option(parser)
     add_waivers_option(parser)
     add_target_option(parser)
+    add_yes_option(parser)
     parser.add_argument(
         "--only", action="append", default=[], metavar="GATE", help="ask this gate only (repeatable); never a GO"
     )
@@ -46,6 +47,7 @@ def _run(arguments: argparse.Namespace) -> int:
         only=tuple(arguments.only),
         evidence=arguments.evidence,
         baseline=arguments.baseline,
+        yes=arguments.yes,
     )
     record, bundle = run(request, Narrator())
     if arguments.json:
