@@ -1,4 +1,4 @@
-"""The price table: list prices of what a clone is made of, each with its day, its source, and whether it is confirmed."""
+"""The price table: list prices of what a clone is made of, with their day, their source, and whether confirmed."""
 
 from __future__ import annotations
 

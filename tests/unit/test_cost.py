@@ -136,7 +136,11 @@ def test_an_interface_endpoint_costs_in_each_subnet_and_a_gateway_endpoint_nothi
         ("AWS::EC2::FlowLog", {"LogDestinationType": "s3"}, "does not write to a log group"),
         ("AWS::ECS::Service", {"LaunchType": "EC2"}, "its launch type is EC2"),
         ("AWS::SSM::Parameter", {"Tier": "Advanced"}, "its tier is Advanced"),
-        ("AWS::ElastiCache::ReplicationGroup", {"NumCacheClusters": {"Ref": "P"}}, "NumCacheClusters is no plain number"),
+        (
+            "AWS::ElastiCache::ReplicationGroup",
+            {"NumCacheClusters": {"Ref": "P"}},
+            "NumCacheClusters is no plain number",
+        ),
         ("AWS::ElastiCache::ReplicationGroup", {"CacheNodeType": "cache.x9.huge"}, "no price of cache:cache.x9.huge"),
     ],
 )

@@ -29,8 +29,8 @@ def test_every_region_prices_the_same_items():
     assert len({frozenset(each) for each in items.values()}) == 1
 
 
-def test_a_price_that_is_not_confirmed_is_no_lower_than_any_confirmed_one_of_the_cheapest_region():
-    """Too high rather than too low: an unconfirmed price never undercuts what is known of the same item."""
+def test_a_price_that_is_not_confirmed_undercuts_none_that_is():
+    """Too high rather than too low: where a price is guessed, it is no lower than the lowest that is known."""
     prices = load_prices()
     for (_, item), price in prices.items():
         known = [each.usd for (_, other), each in prices.items() if other == item and each.confirmed != "no"]
