@@ -13,7 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import readiness
-from readiness import baseline, consent, decide, evidence, gates, plan, production, report, staging, triage, waivers
+from readiness import (
+    baseline,
+    consent,
+    decide,
+    doctor,
+    evidence,
+    gates,
+    plan,
+    production,
+    report,
+    staging,
+    triage,
+    waivers,
+)
 from readiness.cloud import Connection, Target, connect
 from readiness.cost import Estimate
 from readiness.errors import EvidenceError, PlanError, ReadinessError, TeardownError, UsageError
@@ -252,6 +265,8 @@ def observe_everything(this: Run) -> None:
     ) as connection:
         this.environment, this.time_scale = connection.environment, connection.time_scale
         production.refuse(connection, this.plan, staging.stack_name(this.id))
+        if connection.costs:
+            doctor.demand(doctor.cheap(connection, this.plan))
         this.baseline = request.baseline or baseline.latest(request.repository / RUNS, this.environment)
         with this.span("Synthesize the templates"):
             assembly = staging.synthesize(

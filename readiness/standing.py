@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from readiness import aftermath, evidence, gates, production, staging
+from readiness import aftermath, doctor, evidence, gates, production, staging
 from readiness.cloud import Connection, connect, connect_aws, connect_embedded, strays, translated
 from readiness.errors import ReadinessError, UsageError
 from readiness.evidence import BundleWriter
@@ -54,6 +54,8 @@ def up(request: Request, narrator: Narrator) -> str:
         ) as connection,
     ):
         production.refuse(connection, this.plan, staging.stack_name(this.id))
+        if connection.costs:
+            doctor.demand(doctor.cheap(connection, this.plan))
         try:
             clone = _deploy(this, connection, expires_at)
             narrator.say(f"{this.id} is up at {clone.outputs['ServiceUrl']} until {expires_at:%Y-%m-%d %H:%M} UTC")

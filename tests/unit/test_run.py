@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from readiness import decide, evidence, gates, run, staging
+from readiness import decide, doctor, evidence, gates, run, staging
 from readiness.errors import CloudError, EvidenceError, PlanError, ReadinessError, TeardownError, UsageError
 from readiness.interruption import Interrupted, OutOfTime
 from readiness.ledger import Ledger
@@ -456,6 +456,7 @@ class World:
         fail: Step -> what it raises.
         meanwhile: Step -> what happens during it.
         costs: Whether somebody must agree first.
+        checks: What the preflight says of the account.
     """
 
     def __init__(self) -> None:
@@ -463,6 +464,7 @@ class World:
         self.fail = {}
         self.meanwhile = {}
         self.costs = False
+        self.checks = ()
         self.template = {"Resources": {"Nat": {"Type": "AWS::EC2::NatGateway"}}}
 
     def step(self, name):
@@ -503,6 +505,7 @@ class World:
 def world(monkeypatch, known):
     """A world in which all goes well, and gates that write down when they are asked."""
     world = World()
+    monkeypatch.setattr(doctor, "cheap", lambda connection, plan: world.checks)
     monkeypatch.setattr(run, "connect", world.connect)
     for name in ("synthesize", "deploy"):
         monkeypatch.setattr(staging, name, getattr(world, name))
@@ -722,3 +725,14 @@ def test_a_gate_that_acts_is_not_asked_of_a_clone_that_is_not_shown_to_be_this_r
     theirs["Stacks"][0]["Tags"][0]["Value"] = this.id
     attempt(this, gate, context)
     assert done
+
+
+def test_what_would_end_a_deployment_half_way_ends_the_run_before_anything_is_made(world, whole):
+    world.costs = True
+    world.checks = (doctor.Check(name="CDK bootstrap", standing="fault", said="there is none", then="cdk bootstrap"),)
+
+    record = whole(yes=True)
+
+    assert world.steps == ["connect"]
+    assert "CDK bootstrap: there is none" in record.troubles[0]
+    assert record.outcome is Outcome.INCONCLUSIVE
