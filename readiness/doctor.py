@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from readiness import permissions, production, staging, toolchain
+from readiness import contract, permissions, production, staging, toolchain
 from readiness.cloud import Connection, balancer_program
 from readiness.errors import ReadinessError
 from readiness.model import Plan, record
@@ -220,8 +220,9 @@ def _bootstrap(connection: Connection) -> str:
 
 def _fleet_image(plan: Plan) -> str:
     """Look whether the fleet's image is named, or can be built."""
-    if plan.fleet.image:
-        return plan.fleet.image
+    named = os.environ.get(contract.FLEET_IMAGE_VARIABLE) or plan.fleet.image
+    if named:
+        return named
     if shutil.which("docker") is None:
         raise ReadinessError(
             "fleet.image is not set, and there is no docker to build the fleet's image with.",

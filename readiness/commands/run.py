@@ -11,6 +11,7 @@ from readiness.commands.options import add_plan_option, add_target_option, add_w
 from readiness.decide import ExitCode
 from readiness.model import Record
 from readiness.narrator import Narrator
+from readiness.secrecy import conceal
 
 
 def add(commands: Any) -> None:
@@ -51,7 +52,7 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     record, bundle = run(request, Narrator())
     if arguments.json:
-        print(evidence.to_json(Record, record).decode(), end="")
+        print(conceal(evidence.to_json(Record, record).decode()), end="")
     else:
         _print_verdict(record, bundle)
     code = decide.exit_code(record)
@@ -63,7 +64,7 @@ def _run(arguments: argparse.Namespace) -> int:
 def _print_verdict(record: Record, bundle: Path) -> None:
     print(report.headline(record))
     for reason in record.reasons:
-        print(f"  - {reason}")
+        print(conceal(f"  - {reason}"))
     for name in record.leftovers:
         print(f"  - may still exist: {name}; `readiness teardown {record.run_id}` goes on")
     page = bundle / evidence.PAGE
