@@ -56,7 +56,7 @@ def test_every_probe_of_the_inventory_may_ask():
 
 
 def test_it_fits_into_one_managed_policy():
-    """Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html ."""
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
     assert len(json.dumps(shipped(), separators=(",", ":"))) <= 6144
 
 
