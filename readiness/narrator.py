@@ -40,6 +40,10 @@ class Narrator:
         """Say one sentence."""
         self.console.print(f"  [dim]{escape(conceal(text))}[/dim]", soft_wrap=True)
 
+    def show(self, text: str) -> None:
+        """Show a line that somebody is asked about."""
+        self.console.print(escape(conceal(text)), soft_wrap=True)
+
     def warn(self, text: str) -> None:
         """Say one sentence that must not be overlooked."""
         self.console.print(f"[yellow]![/yellow] {escape(conceal(text))}", soft_wrap=True)

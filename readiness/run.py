@@ -310,7 +310,7 @@ def agree(this: Run, connection: Connection, assembly: staging.Assembly, expires
             budget_usd=this.plan.budget.usd,
             expires_at=expires_at,
         )
-        how = consent.obtain(proposal, assumed=this.request.yes, say=this.narrator.say)
+        how = consent.obtain(proposal, assumed=this.request.yes, say=this.narrator.show)
         this.ledger.note("agreed", name=staging.stack_name(this.id), how=how)
     return estimate
 
