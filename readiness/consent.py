@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from readiness import cost
@@ -22,6 +22,7 @@ class Proposal:
 
     Attributes:
         resources: CloudFormation type -> how many of it.
+        lifetime: From its making to its expiry.
     """
 
     account: str
@@ -31,6 +32,7 @@ class Proposal:
     estimate: Estimate
     budget_usd: float | None
     expires_at: datetime
+    lifetime: timedelta
 
 
 def count_resources(templates: Sequence[Mapping[str, Any]]) -> dict[str, int]:
@@ -87,6 +89,7 @@ def told(proposal: Proposal) -> tuple[str, ...]:
     kinds = sorted(proposal.resources.items(), key=lambda each: (-each[1], each[0]))
     most = ", ".join(f"{count} {kind.removeprefix('AWS::')}" for kind, count in kinds[:6])
     more = len(rows) - _SHOWN
+    left = proposal.estimate.usd_per_hour_most * (proposal.lifetime / timedelta(hours=1))
     return (
         f"This makes a clone in account {proposal.account}, {proposal.region}. It costs money until it is gone.",
         f"Stack {proposal.stack}: {total} resources ({most}, ...)",
@@ -94,5 +97,6 @@ def told(proposal: Proposal) -> tuple[str, ...]:
         *([f"  ... and {more} that cost less; `readiness plan --cost` lists all"] if more > 0 else []),
         f"In all {cost.summary(proposal.estimate)}.",
         "The plan has no budget.usd." if proposal.budget_usd is None else f"Budget: {proposal.budget_usd:.2f} USD.",
-        f"It deletes itself at {proposal.expires_at:%Y-%m-%d %H:%M} UTC, whatever happens to this program.",
+        f"It deletes itself at {proposal.expires_at:%Y-%m-%d %H:%M} UTC, whatever happens to this program; "
+        f"if nobody does so before, it will have cost at most {left:.2f} USD.",
     )

@@ -309,6 +309,7 @@ def agree(this: Run, connection: Connection, assembly: staging.Assembly, expires
             estimate=estimate,
             budget_usd=this.plan.budget.usd,
             expires_at=expires_at,
+            lifetime=this.plan.budget.clone_lifetime,
         )
         how = consent.obtain(proposal, assumed=this.request.yes, say=this.narrator.show)
         this.ledger.note("agreed", name=staging.stack_name(this.id), how=how)

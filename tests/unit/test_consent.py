@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from datetime import timedelta
 
 import pytest
 
@@ -22,6 +23,7 @@ PROPOSAL = Proposal(
     estimate=estimate([TEMPLATE], a_plan(), load_prices()),
     budget_usd=15.0,
     expires_at=T0,
+    lifetime=timedelta(hours=4),
 )
 
 
@@ -82,6 +84,7 @@ def test_what_is_made_and_what_it_costs_is_shown_before_anybody_is_asked(termina
     assert "Odd (AWS::Kinesis::Stream): the price table knows no such type" in told
     assert "USD an hour" in told
     assert "Budget: 15.00 USD" in told
+    assert f"at most {4 * PROPOSAL.estimate.usd_per_hour_most:.2f} USD" in told
 
 
 def test_yes_beforehand_asks_nobody_and_still_shows_it(pipe):
