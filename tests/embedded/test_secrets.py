@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from readiness.cloud import EMBEDDED_ID_VARIABLE
 from readiness.permissions import Call, actions, actions_of, shipped
 from tests.embedded import harness
 
@@ -25,13 +26,13 @@ class Watcher(threading.Thread):
 
     Attributes:
         lines: Every command line that was seen of any process.
-        tokens: The values of the service's secret, as its tasks and the fleet have them in their environment.
+        tokens: Id of an embedded AWS -> the service's secret, as its tasks and the fleet have it in their environment.
     """
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.lines: set[str] = set()
-        self.tokens: set[str] = set()
+        self.tokens: dict[str, set[str]] = {}
         self.over = threading.Event()
 
     def run(self) -> None:
@@ -39,8 +40,10 @@ class Watcher(threading.Thread):
             for process in psutil.process_iter():
                 with suppress(psutil.Error, OSError):
                     self.lines.add(" ".join(process.cmdline()))
-                    token = process.environ().get("MANAGEMENT_TOKEN")
-                    self.tokens |= {token} if token else set()
+                    variables = process.environ()
+                    if "MANAGEMENT_TOKEN" in variables and EMBEDDED_ID_VARIABLE in variables:
+                        tokens = self.tokens.setdefault(variables[EMBEDDED_ID_VARIABLE], set())
+                        tokens.add(variables["MANAGEMENT_TOKEN"])
 
 
 def test_no_secret_is_written_or_seen_in_the_process_list(tmp_path):
@@ -63,8 +66,9 @@ def test_no_secret_is_written_or_seen_in_the_process_list(tmp_path):
     assert ended.exit_code == 1, ended.stderr  # the other required gates were not asked
     folder = harness.ROOT / ".readiness" / "runs" / ended.run_id
     assert json.loads((folder / "bundle" / "record.json").read_text())["troubles"] == []
-    assert len(watcher.tokens) == 1, "the service and the fleet have the one secret in their environment"
-    canaries = [*PLANTED.values(), *watcher.tokens]
+    ids = [each["name"] for each in harness.ledger_events(ended.run_id) if each["event"] == "embedded-aws-ready"]
+    (token,) = watcher.tokens[ids[0]]  # the service and the fleet have the one secret in their environment
+    canaries = [*PLANTED.values(), token]
     written = [path for path in folder.rglob("*") if path.is_file()]
     assert {"ledger.jsonl", "embedded.log", "record.json", "load.json"} <= {path.name for path in written}
     assert not [path for path in written if _holds(path, canaries)]
