@@ -13,6 +13,7 @@ from readiness.commands import COMMANDS
 from readiness.decide import ExitCode
 from readiness.errors import PlanError, ReadinessError, TeardownError, UsageError
 from readiness.interruption import Interrupted
+from readiness.secrecy import conceal
 
 _EPILOG = """\
 exit codes:
@@ -65,7 +66,7 @@ def command(arguments: Sequence[str]) -> int:
 
 
 def _fail(error: ReadinessError, code: ExitCode) -> int:
-    print(f"readiness: {error}", file=sys.stderr)
+    print(conceal(f"readiness: {error}"), file=sys.stderr)
     return code
 
 

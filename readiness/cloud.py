@@ -32,6 +32,9 @@ Target = Literal["aws", "embedded"]
 EMBEDDED_ID_VARIABLE = "READINESS_EMBEDDED_ID"
 """Every process of an embedded AWS carries it, so that strays can be found."""
 
+RECORD_CALLS_VARIABLE = "READINESS_RECORD_CALLS"
+"""File that every AWS operation of the harness is appended to: what its IAM policy is checked against."""
+
 EMBEDDED_FLEET_IMAGE = "readiness-fleet:local"
 _SETTINGS = "settings.json"
 _START_DEADLINE_S = 60.0
@@ -47,6 +50,7 @@ class Connection:
         account: The account's id.
         time_scale: By how much waiting times are shortened there; 1 on AWS.
         variables: What the CDK CLI and its app must have in their environment to reach the same place.
+        costs: Whether what is made there costs money, so that somebody must agree first.
         bootstraps_itself: Whether the harness may bootstrap the account for the CDK: nobody's account but its own.
     """
 
@@ -58,13 +62,27 @@ class Connection:
     variables: Mapping[str, str]
     bootstraps_itself: bool
     make_client: Callable[[str], Any]
+    costs: bool = True
     _clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
         """Return the boto3 client of a service, made once."""
         if service not in self._clients:
-            self._clients[service] = self.make_client(service)
+            self._clients[service] = _recorded(self.make_client(service), service)
         return self._clients[service]
+
+
+def _recorded(client: Any, service: str) -> Any:
+    """Let a client append each operation it calls, a line of JSON, to the file that ``RECORD_CALLS_VARIABLE`` names."""
+    file = os.environ.get(RECORD_CALLS_VARIABLE)
+    if file:
+
+        def write(model: Any, **_: Any) -> None:
+            with Path(file).open("a", encoding="utf-8") as calls:
+                calls.write(json.dumps({"service": service, "operation": model.name}) + "\n")
+
+        client.meta.events.register("before-call", write)
+    return client
 
 
 @contextmanager
@@ -149,6 +167,7 @@ def connect_embedded(endpoint: str, region: str, time_scale: float) -> Connectio
         variables=variables,
         bootstraps_itself=True,
         make_client=lambda service: session.client(service, endpoint_url=endpoint, config=config),
+        costs=False,
     )
 
 
@@ -177,6 +196,20 @@ def embedded_settings(plan: Plan, folder: Path) -> EmbeddedSettings:
         time_scale=plan.embedded.time_scale,
         region=plan.aws.region,
     )
+
+
+def balancer_program() -> str:
+    """Return the program that the embedded AWS balances load with.
+
+    Raises:
+        CloudError: there is none.
+    """
+    from readiness.embedded.haproxy import HaproxyError, haproxy_binary
+
+    try:
+        return haproxy_binary()
+    except HaproxyError as error:
+        raise CloudError(f"{error}.", hint="See README, Requirements.") from error
 
 
 def start_embedded(

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 import readiness
 from readiness.errors import EvidenceError
 from readiness.model import Decision, Record
+from readiness.secrecy import conceal_bytes
 
 T = TypeVar("T")
 
@@ -70,7 +71,7 @@ class BundleWriter:
         return self.put(f"artifacts/{path}", data)
 
     def put(self, path: str, data: bytes) -> str:
-        """Write any file of the bundle, whole or not at all, and return its path.
+        """Write any file of the bundle, whole or not at all, without secrets of the environment; return its path.
 
         Raises:
             EvidenceError: it could not be written.
@@ -80,7 +81,7 @@ class BundleWriter:
         partial = target.with_name(target.name + ".partial")
         try:
             with partial.open("wb") as file:
-                file.write(data)
+                file.write(conceal_bytes(data))
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(target)

@@ -100,3 +100,5 @@ class Gate(Generic[SettingsT, ObservationT]):
     rebuild: Callable[[ObservationT, Callable[[str], bytes]], ObservationT] | None = None
     order: int = 50
     """Among the gates of a stage, the lower is asked first."""
+    acts: bool = False
+    """It does something to the clone, so the clone is proven to be this run's own before it is asked."""

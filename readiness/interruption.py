@@ -23,6 +23,10 @@ class OutOfTime(Interrupted):
     """The run has taken all the time that the plan gives it."""
 
 
+class OutOfMoney(OutOfTime):
+    """The run has cost all that the plan gives it, as estimated."""
+
+
 class Signals:
     """What the process does with SIGINT and SIGTERM while a run is under way.
 
@@ -36,6 +40,8 @@ class Signals:
         self.gave_up = False
         self._depth = 0
         self._warned = False
+        self._timed = False
+        self._out: type[OutOfTime] = OutOfTime
         self._warn: Callable[[str], None] = lambda _: None
 
     @contextmanager
@@ -56,8 +62,10 @@ class Signals:
         previous[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._on_alarm)
         try:
             signal.setitimer(signal.ITIMER_REAL, within_s)
+            self._timed = True
             yield
         finally:
+            self._timed = False
             signal.setitimer(signal.ITIMER_REAL, 0)
             for number, handler in previous.items():
                 signal.signal(number, handler)
@@ -71,6 +79,16 @@ class Signals:
         finally:
             self._depth -= 1
 
+    def end_within(self, seconds: float, out: type[OutOfTime]) -> None:
+        """Bring the end of the time forward, never back; *out* is then what ends the block.
+
+        Without effect where signals are not caught.
+        """
+        left, _ = signal.getitimer(signal.ITIMER_REAL)
+        if self._timed and (not left or seconds < left):
+            self._out = out
+            signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))  # 0 would mean: never
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         under_way = self._depth > 0 or self.interrupted
         if under_way and not self._warned:
@@ -83,4 +101,4 @@ class Signals:
 
     def _on_alarm(self, number: int, frame: FrameType | None) -> None:
         if not self._depth and not self.interrupted:
-            raise OutOfTime
+            raise self._out

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from readiness.errors import EvidenceError
+from readiness.secrecy import conceal
 
 FILE = "ledger.jsonl"
 
@@ -41,7 +42,7 @@ class Ledger:
             EvidenceError: it could not be written; then the act must not be done.
         """
         at = datetime.now(UTC).isoformat()
-        line = json.dumps({"at": at, "event": event, "kind": kind, "name": name, "details": details})
+        line = conceal(json.dumps({"at": at, "event": event, "kind": kind, "name": name, "details": details}))
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(self._mend() + line + "\n")

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
 
 from pydantic import AfterValidator, AliasChoices, AwareDatetime, BeforeValidator, Field
@@ -788,10 +789,21 @@ class Budget:
 
 @record
 class AwsSettings:
-    """Where on AWS a clone may stand."""
+    """Where on AWS a clone may stand.
+
+    Attributes:
+        production_accounts: Accounts in which nothing is ever started.
+        production_stacks: Names of stacks, as globs: where there is one nothing is started, and none is ever drilled.
+    """
 
     region: str = "eu-west-1"
     production_accounts: tuple[Annotated[str, Field(pattern=r"^\d{12}$")], ...] = ()
+    production_stacks: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+
+    def production_pattern(self, stack: str) -> str | None:
+        """Return the glob by which a stack is production's; None = by none. Upper and lower case are the same."""
+        name = stack.lower()
+        return next((each for each in self.production_stacks if fnmatchcase(name, each.lower())), None)
 
 
 @record

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.status import Status
 
 from readiness.model import Disposed, Disposition, GateResult, Outcome
+from readiness.secrecy import conceal
 
 _FIGURES_EVERY_S = 5.0
 _MARKS = {
@@ -37,11 +38,15 @@ class Narrator:
 
     def say(self, text: str) -> None:
         """Say one sentence."""
-        self.console.print(f"  [dim]{escape(text)}[/dim]", soft_wrap=True)
+        self.console.print(f"  [dim]{escape(conceal(text))}[/dim]", soft_wrap=True)
+
+    def show(self, text: str) -> None:
+        """Show a line that somebody is asked about."""
+        self.console.print(escape(conceal(text)), soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Say one sentence that must not be overlooked."""
-        self.console.print(f"[yellow]![/yellow] {escape(text)}", soft_wrap=True)
+        self.console.print(f"[yellow]![/yellow] {escape(conceal(text))}", soft_wrap=True)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -76,6 +81,6 @@ class Narrator:
             for each in sorted(result.findings, key=_weight)[:5]:
                 finding = each.finding
                 text = f"{finding.severity} {finding.subject}: {finding.message} ({each.disposition})"
-                self.console.print(f"    {escape(text)}", soft_wrap=True)
+                self.console.print(f"    {escape(conceal(text))}", soft_wrap=True)
         for gap in result.judgement.gaps[:5]:
-            self.console.print(f"    gap: {escape(gap.what)}: {escape(gap.why)}", soft_wrap=True)
+            self.console.print(f"    gap: {escape(conceal(f'{gap.what}: {gap.why}'))}", soft_wrap=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable
 from datetime import timedelta
 
-from readiness import keys
+from readiness import contract, keys
 from readiness.errors import PlanError, ReadinessError
 from readiness.model import (
     ClosedArrivals,
@@ -57,6 +57,7 @@ def check(plan: Plan, file: str) -> None:
     _check_secrets(plan, file)
     _check_sizes(plan, file)
     _check_people(plan, file)
+    _check_production_stacks(plan, file)
 
 
 def _check_secrets(plan: Plan, file: str) -> None:
@@ -146,6 +147,17 @@ def _check_keys(plan: Plan, file: str) -> None:
         if spelt in held:
             raise PlanError(file, key, f"is the key of {held[spelt]} too: each role needs one of its own")
         held[spelt] = role
+
+
+def _check_production_stacks(plan: Plan, file: str) -> None:
+    """Refuse a pattern that would refuse every clone."""
+    pattern = plan.aws.production_pattern(f"{contract.STACK_NAME_PREFIX}20260131-120000-abcd")
+    if pattern is not None:
+        raise PlanError(
+            file,
+            "aws.production_stacks",
+            f"{pattern!r} is also the name of every clone ({contract.STACK_NAME_PREFIX}RUN_ID): nothing could be run",
+        )
 
 
 # --- objectives ------------------------------------------------------------------------------------------------------

@@ -13,11 +13,27 @@ from pathlib import Path
 from typing import Any
 
 import readiness
-from readiness import baseline, decide, decision, evidence, gates, plan, report, staging, triage, waivers
+from readiness import (
+    baseline,
+    consent,
+    decide,
+    decision,
+    doctor,
+    evidence,
+    gates,
+    plan,
+    production,
+    report,
+    staging,
+    triage,
+    waivers,
+)
 from readiness.cloud import Connection, Target, connect
+from readiness.cost import Estimate
 from readiness.errors import EvidenceError, PlanError, ReadinessError, TeardownError, UsageError
 from readiness.gate import Context, Gate
-from readiness.interruption import Interrupted, OutOfTime, Signals
+from readiness.gates import cost as cost_gate
+from readiness.interruption import Interrupted, OutOfMoney, OutOfTime, Signals
 from readiness.ledger import FILE as LEDGER_FILE
 from readiness.ledger import Ledger
 from readiness.loadgen import template, workload_files
@@ -40,6 +56,7 @@ from readiness.model import (
 )
 from readiness.narrator import Narrator
 from readiness.removal import remove_stack
+from readiness.scan.template import read_template
 from readiness.spelling import nearest
 
 RUNS = Path(".readiness") / "runs"
@@ -57,6 +74,8 @@ class Request:
     evidence: Path | None = None
     baseline: Path | None = None
     """Bundle that relative objectives compare with; None = the newest of this repository that may be one."""
+    yes: bool = False
+    """What costs money is agreed to beforehand."""
 
 
 @dataclass(kw_only=True)
@@ -111,13 +130,16 @@ def run(request: Request, narrator: Narrator) -> tuple[Record, Path]:
 
     Raises:
         PlanError: the plan or the waivers are invalid; nothing was started.
-        UsageError: a gate was asked for that does not exist; nothing was started.
+        UsageError: a gate was asked for that does not exist, or nobody agreed to what it costs; nothing was made.
     """
     this = freeze(request, narrator)
     narrator.say(f"Run {this.id}: {this.plan.service.name} on {request.target}; evidence in {this.bundle.root}")
     try:
         with this.signals.caught(narrator.warn, this.plan.budget.wall_clock.total_seconds()):
             observe_everything(this)
+    except OutOfMoney:
+        this.troubles.append(f"The run has cost budget.usd ({this.plan.budget.usd} USD), by the estimate")
+        narrator.warn(this.troubles[-1])
     except OutOfTime:
         limit = spell_duration(this.plan.budget.wall_clock)
         this.troubles.append(f"The run took longer than budget.wall_clock ({limit})")
@@ -132,7 +154,7 @@ def run(request: Request, narrator: Narrator) -> tuple[Record, Path]:
         this.leftovers.extend(error.leftovers)
         this.troubles.append(str(error))
         narrator.warn(str(error))
-    except PlanError:
+    except (PlanError, UsageError):
         raise
     except ReadinessError as error:
         this.troubles.append(str(error))
@@ -147,6 +169,8 @@ def run(request: Request, narrator: Narrator) -> tuple[Record, Path]:
 
 def freeze(request: Request, narrator: Narrator) -> Run:
     """Read and check all that is decided beforehand, and write it down before anything is made."""
+    if request.target == "aws":
+        consent.require_voice(request.yes)
     frozen = plan.load_plan(request.plan_file)
     register = waivers.load_waivers(request.waivers_file, max_age=frozen.max_waiver_age)
     check_gates(frozen, request)
@@ -268,6 +292,9 @@ def observe_everything(this: Run) -> None:
         ledger=this.ledger,
     ) as connection:
         this.environment, this.time_scale = connection.environment, connection.time_scale
+        production.refuse(connection, this.plan, staging.stack_name(this.id))
+        if connection.costs:
+            doctor.demand(doctor.cheap(connection, this.plan))
         this.baseline = request.baseline or baseline.latest(request.repository / RUNS, this.environment)
         with this.span("Synthesize the templates"):
             assembly = staging.synthesize(
@@ -279,15 +306,49 @@ def observe_everything(this: Run) -> None:
                 expires_at=expires_at,
             )
             keep_templates(this, assembly)
+        estimate = agree(this, connection, assembly, expires_at)
         context = make_context(this, connection, assembly)
         ask(this, Stage.BEFORE_DEPLOY, context)
         if not deployable(this):
             return
+        limit_spending(this, estimate)
         try:
             deploy_and_drill(this, connection, assembly, context, expires_at)
         finally:
             with this.signals.tearing_down():
                 ask(this, Stage.AFTER_TEARDOWN, context)
+
+
+def agree(this: Run, connection: Connection, assembly: staging.Assembly, expires_at: datetime) -> Estimate:
+    """Estimate what the clone costs and, where it costs money, go on only if somebody agrees.
+
+    Raises:
+        UsageError: nobody agreed.
+    """
+    settings = settings_of(cost_gate.GATE, this.plan, evidence.PLAN)
+    estimate = cost_gate.price(this.plan, this.request.repository, assembly.templates, settings)
+    this.ledger.note("estimated", usd_per_hour=f"{estimate.usd_per_hour_most:.4f}", usd=f"{estimate.usd_per_run:.2f}")
+    if connection.costs:
+        proposal = consent.Proposal(
+            account=connection.account,
+            region=connection.region,
+            stack=staging.stack_name(this.id),
+            resources=consent.count_resources([read_template(path).body for path in assembly.templates]),
+            estimate=estimate,
+            budget_usd=this.plan.budget.usd,
+            expires_at=expires_at,
+            lifetime=this.plan.budget.clone_lifetime,
+        )
+        how = consent.obtain(proposal, assumed=this.request.yes, say=this.narrator.show)
+        this.ledger.note("agreed", name=staging.stack_name(this.id), how=how)
+    return estimate
+
+
+def limit_spending(this: Run, estimate: Estimate) -> None:
+    """End the run once its clone has stood for as long as the budget pays for, as estimated."""
+    if this.plan.budget.usd is not None and estimate.usd_per_hour_most:
+        hours = this.plan.budget.usd / estimate.usd_per_hour_most
+        this.signals.end_within(hours * 3600, OutOfMoney)
 
 
 def deploy_and_drill(
@@ -377,6 +438,8 @@ def seen_and_judged(gate: Gate[Any, Any], context: Context, settings: Any, path:
     bundle = context.bundle
     written: str | None = None
     try:
+        if gate.acts:
+            production.prove_ours(context.clients, context.clone, context.clone.run_id, context.plan)
         observation = gate.observe(context, settings)
         written = bundle.put_json(path, gate.observation, observation)
         return checked(gate.judge(evidence.read_json(bundle.root, written, gate.observation), settings)), written

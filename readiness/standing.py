@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from readiness import aftermath, evidence, gates, staging
+from readiness import aftermath, doctor, evidence, gates, production, staging
 from readiness.cloud import Connection, connect, connect_aws, connect_embedded, strays, translated
 from readiness.errors import ReadinessError, UsageError
 from readiness.evidence import BundleWriter
@@ -25,7 +25,7 @@ from readiness.ledger import FILE, Ledger
 from readiness.model import Candidate, Clone, GateResult
 from readiness.narrator import Narrator
 from readiness.plan import load_plan
-from readiness.run import RUNS, Request, Run, attempt, freeze, git_state
+from readiness.run import RUNS, Request, Run, agree, attempt, freeze, git_state
 
 DRILLS: Final = ("alarms", "rollback", "task-loss")
 _CLONE = "clone.json"
@@ -53,6 +53,9 @@ def up(request: Request, narrator: Narrator) -> str:
             ledger=this.ledger,
         ) as connection,
     ):
+        production.refuse(connection, this.plan, staging.stack_name(this.id))
+        if connection.costs:
+            doctor.demand(doctor.cheap(connection, this.plan))
         try:
             clone = _deploy(this, connection, expires_at)
             narrator.say(f"{this.id} is up at {clone.outputs['ServiceUrl']} until {expires_at:%Y-%m-%d %H:%M} UTC")
@@ -81,6 +84,7 @@ def _deploy(this: Run, connection: Connection, expires_at: datetime) -> Clone:
             run_id=this.id,
             expires_at=expires_at,
         )
+    agree(this, connection, assembly, expires_at)
     with this.span("Deploy the clone"):
         clone = staging.deploy(
             connection,
@@ -155,7 +159,8 @@ def drill(repository: Path, name: str, run_id: str | None, narrator: Narrator) -
     started_at = datetime.now(UTC)
     bundle = BundleWriter(folder / "drills" / f"{started_at:%Y%m%d-%H%M%S}-{name}")
     commit, dirty = git_state(repository)
-    connection = _reach(ledger)
+    connection = _reach(ledger, plan.aws.production_accounts)
+    production.refuse(connection, plan, clone.stack_name)
     this = Run(
         id=folder.name,
         request=Request(
@@ -205,13 +210,13 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _reach(ledger: Ledger) -> Connection:
-    """Return the way to where a clone stands."""
+def _reach(ledger: Ledger, production_accounts: tuple[str, ...] = ()) -> Connection:
+    """Return the way to where a clone stands, unless that is a production account. Only ``down`` goes everywhere."""
     entries = ledger.entries()
     begun = next(entry for entry in entries if entry.event == "run-started")
     region = begun.details["region"]
     if begun.details["target"] == "aws":
-        return connect_aws(region, ())
+        return connect_aws(region, production_accounts)
     ready = [entry for entry in entries if entry.event == "embedded-aws-ready"]
     run_id = ledger.path.parent.name
     if not ready or not strays(ready[-1].name):

@@ -52,13 +52,16 @@ def identity(node: Node, plan: Plan) -> Identity:
     an expiry, the clone lives as long from now as the plan allows.
 
     Raises:
-        ValueError: a run id that can't be in a stack's name, or an expiry that is no instant.
+        ValueError: a run id that can't be in a stack's name or makes it production's, or an expiry that is no instant.
     """
     run_id = node.try_get_context(contract.CONTEXT_RUN_ID) or f"manual-{_user()}"
     if not _RUN_ID.fullmatch(run_id):
         raise ValueError(
             f"run_id is {run_id!r}: it becomes part of the stack's name, so use a-z, 0-9 and hyphens, at most 60."
         )
+    pattern = plan.aws.production_pattern(f"{contract.STACK_NAME_PREFIX}{run_id}")
+    if pattern is not None:
+        raise ValueError(f"run_id is {run_id!r}: aws.production_stacks of the plan forbids stacks called {pattern!r}.")
     given = node.try_get_context(contract.CONTEXT_EXPIRES_AT)
     expires_at = datetime.fromisoformat(given) if given else datetime.now(UTC) + plan.budget.clone_lifetime
     if expires_at.tzinfo is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from readiness.commands import (
     aws,
     compare,
+    doctor,
     down,
     drill,
     gates,
@@ -25,6 +26,7 @@ from readiness.commands import (
 )
 
 COMMANDS = (
+    doctor,
     plan,
     run,
     scan,

@@ -35,6 +35,13 @@ def add_target_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_yes_option(parser: argparse.ArgumentParser) -> None:
+    """Let the user agree beforehand to what costs money."""
+    parser.add_argument(
+        "--yes", action="store_true", help="on AWS: agree to what it costs without being asked, as in a pipeline"
+    )
+
+
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write files into a folder, which is made if it is not there.
 

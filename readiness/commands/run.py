@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from readiness import decide, evidence, report
-from readiness.commands.options import add_plan_option, add_target_option, add_waivers_option
+from readiness.commands.options import add_plan_option, add_target_option, add_waivers_option, add_yes_option
 from readiness.decide import ExitCode
 from readiness.model import Record
 from readiness.narrator import Narrator
+from readiness.secrecy import conceal
 
 
 def add(commands: Any) -> None:
@@ -24,6 +25,7 @@ def add(commands: Any) -> None:
     add_plan_option(parser)
     add_waivers_option(parser)
     add_target_option(parser)
+    add_yes_option(parser)
     parser.add_argument(
         "--only", action="append", default=[], metavar="GATE", help="ask this gate only (repeatable); never a GO"
     )
@@ -46,10 +48,11 @@ def _run(arguments: argparse.Namespace) -> int:
         only=tuple(arguments.only),
         evidence=arguments.evidence,
         baseline=arguments.baseline,
+        yes=arguments.yes,
     )
     record, bundle = run(request, Narrator())
     if arguments.json:
-        print(evidence.to_json(Record, record).decode(), end="")
+        print(conceal(evidence.to_json(Record, record).decode()), end="")
     else:
         _print_verdict(record, bundle)
     code = decide.exit_code(record)
@@ -61,7 +64,7 @@ def _run(arguments: argparse.Namespace) -> int:
 def _print_verdict(record: Record, bundle: Path) -> None:
     print(report.headline(record))
     for reason in record.reasons:
-        print(f"  - {reason}")
+        print(conceal(f"  - {reason}"))
     for name in record.leftovers:
         print(f"  - may still exist: {name}; `readiness teardown {record.run_id}` goes on")
     page = bundle / evidence.PAGE

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from readiness.commands.options import add_plan_option, add_target_option
+from readiness.commands.options import add_plan_option, add_target_option, add_yes_option
 from readiness.decide import ExitCode
 from readiness.narrator import Narrator
 
@@ -21,6 +21,7 @@ def add(commands: Any) -> None:
     )
     add_plan_option(parser)
     add_target_option(parser)
+    add_yes_option(parser)
     parser.set_defaults(act=_up)
 
 
@@ -29,7 +30,11 @@ def _up(arguments: argparse.Namespace) -> int:
     from readiness.standing import up
 
     request = Request(
-        repository=Path.cwd(), plan_file=arguments.plan, waivers_file=Path("waivers.toml"), target=arguments.target
+        repository=Path.cwd(),
+        plan_file=arguments.plan,
+        waivers_file=Path("waivers.toml"),
+        target=arguments.target,
+        yes=arguments.yes,
     )
     print(up(request, Narrator()))
     return ExitCode.GO

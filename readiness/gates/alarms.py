@@ -245,6 +245,7 @@ GATE = Gate(
     id="alarms",
     question="Does every alarm fire, reach somebody, and clear?",
     stage=Stage.STEADY,
+    acts=True,
     settings=Settings,
     observation=Observation,
     observe=observe,

@@ -506,6 +506,7 @@ GATE: Gate[Settings, Observation] = Gate(
     id="load",
     question="Does the service meet its objectives under the load that production is expected to bring?",
     stage=Stage.STEADY,
+    acts=True,
     order=20,
     settings=Settings,
     observation=Observation,

@@ -602,6 +602,7 @@ GATE = Gate(
     id="rollback",
     question="Is a bad release taken back under load, by itself and by the runbook, within the limits?",
     stage=Stage.DISRUPTIVE,
+    acts=True,
     settings=Settings,
     observation=Observation,
     observe=observe,

@@ -320,6 +320,7 @@ GATE = Gate(
     id="task-loss",
     question="Does the service outlive the loss of a task under load?",
     stage=Stage.DISRUPTIVE,
+    acts=True,
     settings=Settings,
     observation=Observation,
     observe=observe,

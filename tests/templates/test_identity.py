@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -68,3 +69,12 @@ def test_the_app_synthesizes_with_no_credentials_and_no_context(tmp_path: Path) 
     assert stack["environment"] == "aws://unknown-account/unknown-region"
     assert stack["properties"]["stackName"].startswith(f"{contract.STACK_NAME_PREFIX}manual-")
     assert "missing" not in manifest, "nothing was looked up in an account"
+
+
+def test_a_stack_that_the_plan_calls_production_is_not_even_synthesized() -> None:
+    plan = load_plan(PLANS["default"])
+    forbidden = replace(plan, aws=replace(plan.aws, production_stacks=("*-live",)))
+
+    with pytest.raises(ValueError, match="production_stacks"):
+        identity(App(context={"run_id": "shop-live"}).node, forbidden)
+    assert identity(App(context={"run_id": "shop-test"}).node, forbidden).run_id == "shop-test"

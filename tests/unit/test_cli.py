@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -13,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 import readiness
-from readiness import cli, gates
+from readiness import cli, doctor, gates
 from readiness.cli import command
 from readiness.decide import ExitCode
 from readiness.errors import CloudError, EvidenceError, PlanError, TeardownError
@@ -23,7 +24,7 @@ from readiness.waivers import load_waivers
 from tests.unit.samples import PLAN, a_finding, a_gate, a_judgement, a_plan, a_record, a_result, a_waiver
 
 REPOSITORY = Path(__file__).parents[2]
-COMMANDS = ("run", "scan", "waive", "verify", "compare", "gates", "plan", "teardown", "aws")
+COMMANDS = ("run", "scan", "waive", "verify", "compare", "gates", "plan", "doctor", "teardown", "aws")
 
 
 @pytest.fixture(autouse=True)
@@ -207,6 +208,58 @@ def test_what_a_run_is_told_reaches_it(ran):
     request = ran.request
     assert (request.target, request.only, request.evidence) == ("aws", ("load", "alarms"), Path("proof"))
     assert (request.plan_file, request.waivers_file) == (Path("p.toml"), Path("w.toml"))
+
+
+@pytest.mark.parametrize("name", ["run", "up"])
+def test_what_costs_money_is_refused_as_a_wrong_command_line_where_nobody_can_be_asked(
+    name, folder, monkeypatch, capsys
+):
+    monkeypatch.setattr("sys.stdin", io.StringIO("123456789012\n"))
+
+    assert command([name, "--target", "aws"]) == 5
+
+    assert "--yes" in capsys.readouterr().err
+    assert not (folder / ".readiness").exists()
+
+
+def test_an_agreement_on_the_command_line_reaches_the_run(ran):
+    command(["run", "--target", "aws", "--yes"])
+    assert ran.request.yes
+    command(["run"])
+    assert not ran.request.yes
+
+
+def test_the_doctor_without_an_account_says_so_and_what_to_do(monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "local", lambda repository: iter(()))
+
+    assert command(["doctor", "--target", "aws"]) == 1
+
+    said = capsys.readouterr().out
+    assert "ok    plan" in said
+    assert "FAULT credentials" in said
+    assert "aws sso login" in said
+
+
+@pytest.mark.parametrize(("standing", "code"), [("ok", 0), ("fault", 1), ("cannot tell", 1)])
+def test_what_the_doctor_cannot_tell_is_not_fine(monkeypatch, capsys, standing, code):
+    check = doctor.Check(name="disk", standing=standing, said="so it is")
+    monkeypatch.setattr(doctor, "local", lambda repository: iter((check,)))
+    monkeypatch.setattr(doctor, "for_embedded", lambda plan: iter(()))
+
+    assert command(["doctor", "--json"]) == code
+    assert json.loads(capsys.readouterr().out)[1] == {
+        "name": "disk",
+        "standing": standing,
+        "said": "so it is",
+        "then": "",
+    }
+
+
+def test_a_plan_is_priced(monkeypatch, capsys):
+    monkeypatch.setattr("readiness.priced.priced_plan", lambda repository, plan: ("a row", "in all 1 USD"))
+
+    assert command(["plan", "--cost"]) == 0
+    assert capsys.readouterr().out == "a row\nin all 1 USD\n"
 
 
 def test_the_verdict_goes_to_stdout_with_its_reasons_and_where_the_report_is(ran, folder, capsys):

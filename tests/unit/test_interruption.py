@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import pytest
 
-from readiness.interruption import Interrupted, OutOfTime, Signals
+from readiness.interruption import Interrupted, OutOfMoney, OutOfTime, Signals
 
 
 def send(number: signal.Signals = signal.SIGINT) -> None:
@@ -195,3 +195,40 @@ def test_another_thread_is_let_through(said):
     thread.join()
 
     assert reached == [signal.getsignal(signal.SIGINT)]
+
+
+# --- money -----------------------------------------------------------------------------------------------------------
+
+
+def test_money_that_runs_out_before_the_time_ends_the_block(said):
+    signals = Signals()
+
+    with pytest.raises(OutOfMoney), signals.caught(said.append, within_s=60):
+        signals.end_within(0.001, OutOfMoney)
+        signal.pause()
+
+    assert not signals.interrupted
+
+
+def test_money_that_would_last_longer_than_the_time_changes_nothing(said):
+    signals = Signals()
+
+    with pytest.raises(OutOfTime) as raised, signals.caught(said.append, within_s=0.05):
+        signals.end_within(60, OutOfMoney)
+        signal.pause()
+
+    assert raised.type is OutOfTime
+
+
+def test_money_that_runs_out_during_the_teardown_does_not_cut_it_off(said):
+    signals = Signals()
+
+    with signals.caught(said.append), signals.tearing_down():
+        signals.end_within(0.001, OutOfMoney)
+        signal.sigtimedwait([], 0.05)
+
+
+def test_no_alarm_is_set_where_nothing_would_catch_it():
+    Signals().end_within(0.001, OutOfMoney)
+
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)

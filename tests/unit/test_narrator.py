@@ -134,3 +134,11 @@ def test_no_color_is_honoured(monkeypatch):
 
     assert "\x1b[3" not in said.getvalue()
     assert "numbers" in said.getvalue()
+
+
+def test_what_somebody_is_asked_about_is_shown_as_it_is():
+    narrator, said = a_narrator()
+
+    narrator.show("[eu-west-1] costs 2 USD")
+
+    assert said.getvalue() == "[eu-west-1] costs 2 USD\n"

@@ -208,6 +208,9 @@ def test_a_missing_key_is_named(tmp_path, path):
         ("budget", {"clone_lifetime": "1h", "wall_clock": "2h"}, "budget.clone_lifetime", "would be reaped"),
         ("budget.wall_clock", "0s", "budget.wall_clock", "is 0 s"),
         ("aws.production_accounts", ["12"], "aws.production_accounts[0]", "pattern"),
+        ("aws.production_stacks", ["prod-*", "Readiness-*"], "aws.production_stacks", "also the name of every clone"),
+        ("aws.production_stacks", [""], "aws.production_stacks[0]", "at least 1 character"),
+        ("budget.usd", 0, "budget.usd", "greater than 0"),
         ("embedded.time_scale", 0.5, "embedded.time_scale", "greater than or equal to 1"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
@@ -13,9 +14,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from readiness import decide, evidence, gates, run, staging
+from readiness import decide, doctor, evidence, gates, run, staging
 from readiness.errors import CloudError, EvidenceError, PlanError, ReadinessError, TeardownError, UsageError
 from readiness.interruption import Interrupted, OutOfTime
+from readiness.ledger import Ledger
 from readiness.model import (
     ChecklistItem,
     Clone,
@@ -28,7 +30,7 @@ from readiness.model import (
     Stage,
     Verdict,
 )
-from readiness.run import Request, attempt, check_gates, conclude, deployable, freeze, remaining
+from readiness.run import LEDGER_FILE, RUNS, Request, attempt, check_gates, conclude, deployable, freeze, remaining
 from tests.unit.samples import (
     PLAN,
     T0,
@@ -459,12 +461,17 @@ class World:
         steps: What was done, in order.
         fail: Step -> what it raises.
         meanwhile: Step -> what happens during it.
+        costs: Whether somebody must agree first.
+        checks: What the preflight says of the account.
     """
 
     def __init__(self) -> None:
         self.steps = []
         self.fail = {}
         self.meanwhile = {}
+        self.costs = False
+        self.checks = ()
+        self.template = {"Resources": {"Nat": {"Type": "AWS::EC2::NatGateway"}}}
 
     def step(self, name):
         self.steps.append(name)
@@ -475,13 +482,21 @@ class World:
     @contextmanager
     def connect(self, target, plan, **where):
         self.step("connect")
-        yield SimpleNamespace(environment=Environment.EMULATED, time_scale=20.0, variables={}, client=lambda name: None)
+        yield SimpleNamespace(
+            environment=Environment.EMULATED,
+            time_scale=20.0,
+            variables={},
+            client=lambda name: None,
+            account="123456789012",
+            region="eu-west-1",
+            costs=self.costs,
+        )
         self.step("disconnect")
 
     def synthesize(self, repository, folder, **how):
         self.step("synthesize")
         folder.mkdir(parents=True)
-        (folder / "shop.template.json").write_text("{}")
+        (folder / "shop.template.json").write_text(json.dumps(self.template))
         return staging.Assembly(folder=folder, templates=(folder / "shop.template.json",))
 
     def deploy(self, connection, assembly, **how):
@@ -496,6 +511,7 @@ class World:
 def world(monkeypatch, known):
     """A world in which all goes well, and gates that write down when they are asked."""
     world = World()
+    monkeypatch.setattr(doctor, "cheap", lambda connection, plan: world.checks)
     monkeypatch.setattr(run, "connect", world.connect)
     for name in ("synthesize", "deploy"):
         monkeypatch.setattr(staging, name, getattr(world, name))
@@ -548,7 +564,9 @@ def test_a_run_that_goes_well_tells_its_story_in_order(world, whole):
     assert world.steps == ALL
     assert record.outcome is Outcome.PASSED
     assert decide.exit_code(record) == 0
-    assert record.candidate.template_digests == {"shop.template.json": evidence.sha256(b"{}")}
+    assert record.candidate.template_digests == {
+        "shop.template.json": evidence.sha256(json.dumps(world.template).encode())
+    }
     assert record.time_scale == 20.0
 
 
@@ -645,3 +663,82 @@ def test_a_teardown_that_is_given_up_leaves_something(world, whole):
     assert record.interrupted
     assert record.leftovers == (f"what run {record.run_id} had made (its teardown was given up)",)
     assert decide.exit_code(record) == 4
+
+
+# --- what it costs, and whose it is ----------------------------------------------------------------------------------
+
+
+def test_what_costs_money_is_not_made_unless_somebody_agrees(world, whole, monkeypatch):
+    world.costs = True
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: False))
+
+    with pytest.raises(UsageError, match="no terminal to ask"):
+        whole()
+
+    assert world.steps == ["connect", "synthesize"]
+
+
+def test_what_is_agreed_to_beforehand_is_made_and_the_agreement_is_in_the_ledger(world, whole, tmp_path):
+    world.costs = True
+
+    record = whole(yes=True)
+
+    assert world.steps == ALL
+    events = {each.event: each for each in Ledger(tmp_path / RUNS / record.run_id / LEDGER_FILE).entries()}
+    assert events["agreed"].details == {"how": "--yes"}
+    assert float(events["estimated"].details["usd_per_hour"]) > 0
+
+
+def test_a_run_on_aws_without_a_terminal_is_refused_before_anything_is_written(world, whole, monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: False))
+
+    with pytest.raises(UsageError, match="no terminal to ask"):
+        whole(target="aws")
+
+    assert world.steps == []
+    assert not (tmp_path / RUNS).exists()
+
+
+def test_a_run_whose_budget_is_used_up_is_torn_down_and_says_so(world, tmp_path, monkeypatch):
+    """A budget of a hundredth of a cent pays for less than a second of this stack."""
+    (tmp_path / "readiness.toml").write_text(PLAN + "\n[budget]\nusd = 0.00001\n")
+    (tmp_path / "waivers.toml").write_text("")
+    world.meanwhile["words"] = lambda: signal.pause()
+
+    record = run.run(request_in(tmp_path), a_narrator()[0])[0]
+
+    assert "storms" not in world.steps
+    assert world.steps[-2:] == ["destroy", "left"]
+    assert record.troubles == ("The run has cost budget.usd (1e-05 USD), by the estimate",)
+    assert record.outcome is Outcome.INCONCLUSIVE
+
+
+def test_a_gate_that_acts_is_not_asked_of_a_clone_that_is_not_shown_to_be_this_runs(begin):
+    """Whatever it would have done is not done, and that is a gap."""
+    done = []
+    gate = replace(a_gate("numbers", lambda ctx, settings: done.append(1)), acts=True)
+    this = begin()
+    clone = Clone(run_id=this.id, stack_name="s", stack_id="s", outputs={}, expires_at=T0)
+    theirs = {"Stacks": [{"StackName": "s", "Tags": [{"Key": "readiness:run-id", "Value": "another"}]}]}
+    clients = {"cloudformation": SimpleNamespace(describe_stacks=lambda StackName: theirs)}
+    context = a_context(this.folder, bundle=this.bundle, ledger=this.ledger, deployed=clone, clients=clients.get)
+
+    result = attempt(this, gate, context)
+
+    assert result.outcome is Outcome.INCONCLUSIVE
+    assert "is not drilled" in result.judgement.gaps[0].why
+    assert not done
+    theirs["Stacks"][0]["Tags"][0]["Value"] = this.id
+    attempt(this, gate, context)
+    assert done
+
+
+def test_what_would_end_a_deployment_half_way_ends_the_run_before_anything_is_made(world, whole):
+    world.costs = True
+    world.checks = (doctor.Check(name="CDK bootstrap", standing="fault", said="there is none", then="cdk bootstrap"),)
+
+    record = whole(yes=True)
+
+    assert world.steps == ["connect"]
+    assert "CDK bootstrap: there is none" in record.troubles[0]
+    assert record.outcome is Outcome.INCONCLUSIVE

@@ -68,6 +68,16 @@ def test_what_a_gate_does_is_said_in_its_first_line(gate):
     assert (module.__doc__ or "").startswith("Gate")
 
 
+@pytest.mark.parametrize("gate", GATES.values(), ids=GATES)
+def test_a_gate_that_can_do_something_to_the_clone_has_the_clone_proven_first(gate):
+    """Loading, breaking, releasing and stopping start in these modules; whoever imports one has to say ``acts``."""
+    module = importlib.import_module(f"readiness.gates.{gate.id.replace('-', '_')}")
+    acting = {"readiness.load", "readiness.drill", "readiness.drill_release", "readiness.runbook_steps"}
+    modules = {getattr(each, "__name__", "") for each in vars(module).values()}
+
+    assert gate.acts or not modules & acting
+
+
 # --- a folder with something wrong in it -----------------------------------------------------------------------------
 
 GOOD = """
