@@ -747,10 +747,16 @@ class AwsSettings:
 
 @record
 class EmbeddedAws:
-    """What stands in for what on the embedded AWS."""
+    """What stands in for what on the embedded AWS.
+
+    Attributes:
+        confirms: Addresses of ``notify`` whose owner is taken to have confirmed the subscription. Nobody is asked, and
+            nothing is sent to them.
+    """
 
     time_scale: Annotated[float, Field(ge=1, le=120)] = 1
     images: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    confirms: tuple[str, ...] = ()
 
 
 @record
