@@ -34,8 +34,7 @@ class AlarmSeen:
         subject: Id of the objective that it watches, ``probe``, or its own name where it is of neither.
         missing_data: How it treats missing data; "" for a composite alarm.
         rule: What a composite alarm is made of; "" for any other.
-        suppressor: The alarm that holds a composite alarm's actions back while it rings; "" = none.
-        muted_by: Alarm mute rules that hold its actions back now.
+        muted_by: What holds its actions back now: alarm mute rules, or a composite alarm's suppressor.
         runbook: What its description names; "" = nothing.
         runbook_found: Whether that is an address, or a file of the repository.
     """
@@ -49,7 +48,6 @@ class AlarmSeen:
     ok_actions: tuple[str, ...]
     missing_data: str
     rule: str
-    suppressor: str
     muted_by: tuple[str, ...]
     runbook: str
     runbook_found: bool
@@ -86,11 +84,13 @@ class Wiring:
     """All that has to be right before an alarm can reach somebody.
 
     Attributes:
+        missing: Names of alarms that the stack has and CloudWatch has not.
         subscribers: Those of the topic, without the harness's own inbox.
         people: Protocols by which a person is reached.
     """
 
     alarms: tuple[AlarmSeen, ...]
+    missing: tuple[str, ...] = ()
     topic: str
     subscribers: tuple[Subscriber, ...]
     people: tuple[str, ...]
@@ -106,35 +106,38 @@ class Wiring:
 
 def read(clients: Clients, clone: Clone, repository: Path, people: tuple[str, ...]) -> Wiring:
     """Return how the alarms of a clone are wired now."""
+    names, found = _described(clients, clone)
+    subjects = {name: subject for subject, name in staging.alarms(clone).items()}
+    cloudwatch = clients("cloudwatch")
     return Wiring(
-        alarms=_alarms(clients, clone, repository),
+        alarms=tuple(
+            _alarm(found[name], subjects.get(name, name), mutes(cloudwatch, name), repository)
+            for name in names
+            if name in found
+        ),
+        missing=tuple(name for name in names if name not in found),
         topic=clone.outputs[contract.Output.TOPIC_ARN],
         subscribers=subscribers(clients, clone),
         people=people,
     )
 
 
-def _alarms(clients: Clients, clone: Clone, repository: Path) -> tuple[AlarmSeen, ...]:
-    """Return every alarm of the stack, those of objectives first."""
-    subjects = {name: subject for subject, name in staging.alarms(clone).items()}
+def _described(clients: Clients, clone: Clone) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Return the names of the stack's alarms, those of objectives first, and what CloudWatch says of each."""
     with translated("Listing the alarms of the stack"):
         pages = clients("cloudformation").get_paginator("list_stack_resources").paginate(StackName=clone.stack_id)
         resources = [each for page in pages for each in page["StackResourceSummaries"]]
     of_stack = [each["PhysicalResourceId"] for each in resources if each["ResourceType"] in _STACK_TYPES]
-    names = list(dict.fromkeys([*subjects, *(name.rpartition(":alarm:")[2] for name in of_stack)]))
-    cloudwatch = clients("cloudwatch")
+    of_objectives = staging.alarms(clone).values()
+    names = tuple(dict.fromkeys([*of_objectives, *(name.rpartition(":alarm:")[2] for name in of_stack)]))
     found = []
     with translated("Describing the alarms"):
         for start in range(0, len(names), _PAGE):
-            told = cloudwatch.describe_alarms(
-                AlarmNames=names[start : start + _PAGE], AlarmTypes=ALARM_TYPES, MaxRecords=_PAGE
+            told = clients("cloudwatch").describe_alarms(
+                AlarmNames=list(names[start : start + _PAGE]), AlarmTypes=ALARM_TYPES, MaxRecords=_PAGE
             )
             found += [*told.get("MetricAlarms", ()), *told.get("CompositeAlarms", ())]
-    found.sort(key=lambda each: names.index(each["AlarmName"]))
-    return tuple(
-        _alarm(each, subjects.get(each["AlarmName"], each["AlarmName"]), mutes(cloudwatch, each["AlarmName"]), repository)
-        for each in found
-    )
+    return names, {each["AlarmName"]: each for each in found}
 
 
 def _alarm(told: dict[str, Any], subject: str, muted_by: tuple[str, ...], repository: Path) -> AlarmSeen:
@@ -150,8 +153,7 @@ def _alarm(told: dict[str, Any], subject: str, muted_by: tuple[str, ...], reposi
         ok_actions=tuple(told.get("OKActions", ())),
         missing_data="" if "AlarmRule" in told else told.get("TreatMissingData", "missing"),
         rule=told.get("AlarmRule", ""),
-        suppressor=told.get("ActionsSuppressor", ""),
-        muted_by=muted_by,
+        muted_by=(*muted_by, *([told["ActionsSuppressor"]] if told.get("ActionsSuppressedBy") else [])),
         runbook=runbook,
         runbook_found="://" in runbook or (bool(runbook) and (repository / runbook).is_file()),
     )
@@ -205,6 +207,10 @@ def faults(wiring: Wiring, messages: Sequence[Notification]) -> list[Finding]:
         messages: Alarm messages of the drills, which a filter policy is held against.
     """
     found = [finding for alarm in wiring.alarms for finding in _faults_of_alarm(alarm, wiring.topic)]
+    found += [
+        _finding("missing", name, f"the stack has the alarm {name}, and CloudWatch does not: somebody deleted it")
+        for name in wiring.missing
+    ]
     found += _faults_of_audience(wiring)
     found += [finding for each in wiring.persons if each.confirmed for finding in _muted(each, messages)]
     return found
@@ -278,9 +284,7 @@ def _muted(person: Subscriber, messages: Sequence[Notification]) -> Iterator[Fin
     if not person.filter_policy:
         return
     try:
-        dropped = [
-            each for each in messages if not lets_through(person.filter_policy, person.filter_scope, each.body)
-        ]
+        dropped = [each for each in messages if not lets_through(person.filter_policy, person.filter_scope, each.body)]
     except UnknownCondition:
         return  # a gap
     if not dropped:

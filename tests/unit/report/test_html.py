@@ -248,13 +248,13 @@ def test_a_rollback_that_ecs_never_told_of_is_not_observed(tmp_path):
 
 def test_a_step_of_an_alarm_that_was_never_seen_says_so(tmp_path):
     seen = alarms_seen()
-    drilled = replace(seen.drills[0], alarm_received_at=None, ok_at=None, ok_received_at=None)
-    page, _ = rendered(tmp_path, alarms=replace(seen, drills=(drilled,), alarms={**seen.alarms, "other": "a"}))
+    drilled = replace(seen.drills[0], alarm_message=None, ok_at=None, ok_message=None)
+    page, _ = rendered(tmp_path, alarms=replace(seen, drills=(drilled,), undrilled={"other": "it is shy"}))
 
     row = page.table("Each alarm").rows[1]
     assert ["not seen" in cell.text for cell in row[3:]] == [False, True, True, True]
     assert "never seen: 3, 5, 6" in page.text
-    assert "Alarms that were not drilled: other." in page.text
+    assert "Alarms that were not drilled: other (it is shy)." in page.text
 
 
 def test_a_control_of_which_nothing_was_examined_is_no_clean_bill(tmp_path):
