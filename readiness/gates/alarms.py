@@ -225,6 +225,11 @@ class _Watch:
 
         drill.wait_for(seen, within)
 
+    def until_cleared(self, since: datetime, within: timedelta) -> None:
+        """Wait until the alarm is OK again; one that never rang has nothing to clear."""
+        if "ALARM" in self.changed_at:
+            self.until("OK", since, within)
+
 
 def _fault(watch: _Watch, settings: Settings) -> Drilled:
     """Put the fault in, see the alarm, take the fault out, see the alarm clear; under load where requests breach it."""
@@ -241,7 +246,7 @@ def _fault(watch: _Watch, settings: Settings) -> Drilled:
         if not order.breaches:  # nothing was put in: the next evaluation clears it, before its message is here perhaps
             removed_at = watch.changed_at.get("ALARM", removed_at)
         watch.timeline.mark("the fault is out", removed_at)
-        watch.until("OK", removed_at, plan.max_clear)
+        watch.until_cleared(removed_at, plan.max_clear)
         result = load.stop() if load else None
     return _drilled(watch, before, injected_at, removed_at, result)
 
@@ -257,7 +262,7 @@ def _silence(watch: _Watch, settings: Settings) -> Drilled:
     with _load(ctx, {}) as load:
         removed_at = watch.timeline.mark("the fault is out: requests come again")
         watch.effect = f"no request came for {(removed_at - injected_at).total_seconds():.0f} s"
-        watch.until("OK", removed_at, plan.max_clear)
+        watch.until_cleared(removed_at, plan.max_clear)
         load.stop()
     return _drilled(watch, before, injected_at, removed_at, None)
 
@@ -429,6 +434,13 @@ def _latencies(each: Drilled, seen: Observation) -> list[Measurement]:
 
 
 def _notes(seen: Observation) -> Iterator[str]:
+    """Yield how each alarm was made to ring, and what of it is less than it seems."""
+    told = [f"{each.objective} by {each.method} ({each.effect})" for each in seen.drills if each.effect]
+    if told:
+        received = sum(
+            each is not None for drilled in seen.drills for each in (drilled.alarm_message, drilled.ok_message)
+        )
+        yield f"Made to ring: {'; '.join(told)}. {received} of {2 * len(seen.drills)} messages were received."
     by_hand = [each.objective for each in seen.drills if each.method == "set-state"]
     if by_hand:
         yield (

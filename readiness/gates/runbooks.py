@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
+from readiness import contract
 from readiness.gate import Context, Gate
-from readiness.model import Duration, Finding, Gap, Judgement, Measurement, Severity, Stage, record
+from readiness.model import Duration, Finding, Gap, Judgement, Measurement, Plan, Severity, Stage, record
 from readiness.runbook import Runbook, RunbookError, read_runbook, runbook_files
 from readiness.scan.findings import fingerprint
 from readiness.scan.template import construct_path, read_template
@@ -54,7 +55,7 @@ class Observation:
         folder: Where runbooks were looked for.
         templates: The templates that were read.
         alarms: The alarms in them.
-        promised: Objective -> the runbook that the plan names for its alarm.
+        promised: Objective, or ``probe`` -> the runbook that the plan names for its alarm.
         objectives: Every objective of the plan.
         runbooks: Those that could be read.
         unreadable: Path -> why it could not be read.
@@ -95,11 +96,17 @@ def observe(ctx: Context, settings: Settings) -> Observation:
         folder=settings.folder,
         templates=tuple(template.name for template in templates),
         alarms=tuple(alarms),
-        promised={name: alarm.runbook for name, alarm in watched.items() if alarm is not None},
+        promised={name: alarm.runbook for name, alarm in watched.items() if alarm is not None} | _of_probe(ctx.plan),
         objectives=tuple(watched),
         runbooks=tuple(runbooks),
         unreadable=unreadable,
     )
+
+
+def _of_probe(plan: Plan) -> dict[str, str]:
+    """Return the runbook of the synthetic probe's alarm, if it has one."""
+    runbook = plan.probe.runbook if plan.probe is not None else None
+    return {contract.PROBE: runbook} if runbook is not None else {}
 
 
 def judge(seen: Observation, settings: Settings) -> Judgement:
