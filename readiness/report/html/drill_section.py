@@ -238,7 +238,7 @@ def _alarms(content: Content) -> Iterator[Any]:
         summary="The messages, as the inbox received them",
         blocks=[
             Table(
-                caption="One row for each message: what proves that it is this alarm's, and this drill's",
+                caption="Each message is matched by its alarm's ARN and by when that changed; instants in UTC",
                 head=("alarm of", "state", "SNS message id", "changed", "published", "received"),
                 rows=[row for each in seen.drills for row in _message_rows(each)],
             )
@@ -278,7 +278,8 @@ def _subscriber_row(seen: alarm_gate.Observation, each: Subscriber) -> Sequence[
     if each.confirmed and each.endpoint in seen.taken_as_confirmed:
         confirmed = blocks.badge("unknown", "taken as confirmed: emulated")
     person = each in seen.wiring.persons
-    return each.endpoint, each.protocol, "yes" if person else "no", confirmed, each.filter_policy or "none"
+    policy = f"over {each.filter_scope}: {each.filter_policy}" if each.filter_policy else "none"
+    return each.endpoint, each.protocol, "yes" if person else "no", confirmed, policy
 
 
 def _yes(good: bool, words: str, otherwise: str) -> Markup:
