@@ -162,11 +162,12 @@ def _alarm(told: dict[str, Any], subject: str, muted_by: tuple[str, ...], reposi
 def mutes(cloudwatch: Any, alarm: str) -> tuple[str, ...]:
     """Return the mute rules that hold the actions of an alarm back now.
 
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-mute-rules.html
+    An alarm that such a rule mutes goes on changing its state, and its actions do not run.
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutAlarmMuteRule.html
     """
     with translated(f"Listing the mute rules of {alarm}"):
-        told = cloudwatch.list_alarm_mute_rules(AlarmName=alarm, Statuses=["ACTIVE"])
-    return tuple(each["AlarmMuteRuleArn"] for each in told.get("AlarmMuteRuleSummaries", ()))
+        pages = cloudwatch.get_paginator("list_alarm_mute_rules").paginate(AlarmName=alarm, Statuses=["ACTIVE"])
+        return tuple(each["AlarmMuteRuleArn"] for page in pages for each in page.get("AlarmMuteRuleSummaries", ()))
 
 
 def subscribers(clients: Clients, clone: Clone) -> tuple[Subscriber, ...]:

@@ -38,11 +38,12 @@ def unhealthy_targets(clients: Clients, clone: Clone, count: int, ledger: Ledger
     They have the address of a task of the service and ports on which nobody listens: "you can register each [...] IP
     address with the same target group multiple times using different ports". They never become healthy, so they get no
     request, and the service keeps all its tasks. ``UnHealthyHostCount`` counts the targets that are unhealthy. Stopping
-    tasks would not move it: ECS deregisters the target of a task that it stops, which then is ``draining``, and its
+    tasks would not move it: ECS drains the target of a task that it stops first, which then is ``draining``, and its
     successor is ``initial`` until it is healthy.
     https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RegisterTargets.html
     https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html#target-health-states
     https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/load-balancer-connection-draining.html
 
     Raises:
         CloudError: the service has no healthy target whose address could be taken.
