@@ -195,6 +195,7 @@ def embedded_settings(plan: Plan, folder: Path) -> EmbeddedSettings:
         },
         time_scale=plan.embedded.time_scale,
         region=plan.aws.region,
+        confirms=plan.embedded.confirms,
     )
 
 

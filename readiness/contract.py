@@ -32,6 +32,12 @@ DRILL_ERROR: Final = "error"
 DRILL_SLOW: Final = "slow"
 """Value of ``DRILL_HEADER``: the fault target answers 200 after ``FAULT_DELAY_VARIABLE`` seconds."""
 
+PROBE_HEADER: Final = "X-Readiness-Probe"
+"""What the synthetic probe sends with every request, so that a drill can single it out."""
+
+PROBE: Final = "probe"
+"""What the probe's alarm is called among those of objectives; no objective may have this id."""
+
 FAULT_DELAY_VARIABLE: Final = "FAULT_DELAY_S"
 
 ADVICE: Final = "cdk-nag"

@@ -41,15 +41,33 @@ def wait_for(seen: Callable[[], bool], within: timedelta) -> bool:
 
 # --- alarms ----------------------------------------------------------------------------------------------------------
 
+ALARM_TYPES = ["MetricAlarm", "CompositeAlarm"]
+"""What CloudWatch has to be asked for by name: without it only metric alarms are told."""
+
 
 @record
 class Notification:
-    """An alarm's message, as the inbox received it."""
+    """An alarm's message, as the inbox received it.
+
+    Attributes:
+        arn: The alarm's; it names account, region and, by the alarm's name, the clone.
+        topic: ARN of the topic that delivered it.
+        message_id: What SNS calls it.
+        changed_at: When the alarm changed, by the message.
+        published_at: When SNS took it.
+        body: CloudWatch's JSON, as it came.
+    """
 
     alarm: str
+    arn: str
+    account: str
+    topic: str
+    message_id: str
     state: str
     changed_at: Instant
+    published_at: Instant
     received_at: Instant
+    body: str
 
 
 @dataclass(kw_only=True)
@@ -70,14 +88,10 @@ class Inbox:
                 if notification is not None:
                     self.received.append(notification)
 
-    def first(self, alarm: str, state: str, since: datetime) -> Notification | None:
-        """Return the first message of an alarm's change into a state at or after an instant."""
+    def first(self, arn: str, state: str, since: datetime) -> Notification | None:
+        """Return the first message of the alarm with this ARN about a change into a state at or after an instant."""
         return next(
-            (
-                each
-                for each in self.received
-                if each.alarm == alarm and each.state == state and each.changed_at >= since
-            ),
+            (each for each in self.received if each.arn == arn and each.state == state and each.changed_at >= since),
             None,
         )
 
@@ -85,13 +99,19 @@ class Inbox:
 def parse_notification(body: str, received_at: datetime) -> Notification | None:
     """Return the alarm message in an SQS body: SNS's envelope around CloudWatch's JSON; None when it is no alarm's."""
     try:
-        message = json.loads(json.loads(body)["Message"])
-        changed_at = datetime.strptime(message["StateChangeTime"], "%Y-%m-%dT%H:%M:%S.%f%z")
+        envelope = json.loads(body)
+        message = json.loads(envelope["Message"])
         return Notification(
             alarm=message["AlarmName"],
+            arn=message["AlarmArn"],
+            account=message["AWSAccountId"],
+            topic=envelope["TopicArn"],
+            message_id=envelope["MessageId"],
             state=message["NewStateValue"],
-            changed_at=changed_at,
+            changed_at=datetime.strptime(message["StateChangeTime"], "%Y-%m-%dT%H:%M:%S.%f%z"),
+            published_at=datetime.fromisoformat(envelope["Timestamp"]),
             received_at=received_at,
+            body=envelope["Message"],
         )
     except (ValueError, KeyError, TypeError):
         return None
@@ -104,7 +124,7 @@ def alarm_state(cloudwatch: Any, name: str) -> str:
         CloudError: there is no such alarm.
     """
     with translated(f"Describing alarm {name}"):
-        found = cloudwatch.describe_alarms(AlarmNames=[name])
+        found = cloudwatch.describe_alarms(AlarmNames=[name], AlarmTypes=ALARM_TYPES)
     alarms = found.get("MetricAlarms", []) + found.get("CompositeAlarms", [])
     if not alarms:
         raise CloudError(f"There is no alarm {name}.", hint="Was the clone deployed from this plan?")
@@ -115,7 +135,11 @@ def state_changes(cloudwatch: Any, name: str, since: datetime) -> list[tuple[dat
     """Return instant and new state of each change of an alarm since an instant, oldest first, from its history."""
     with translated(f"Reading the history of alarm {name}"):
         answer = cloudwatch.describe_alarm_history(
-            AlarmName=name, HistoryItemType="StateUpdate", StartDate=since, EndDate=now() + timedelta(minutes=1)
+            AlarmName=name,
+            AlarmTypes=ALARM_TYPES,
+            HistoryItemType="StateUpdate",
+            StartDate=since,
+            EndDate=now() + timedelta(minutes=1),
         )
     changes = [
         (item["Timestamp"], json.loads(item["HistoryData"])["newState"]["stateValue"])

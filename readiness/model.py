@@ -295,12 +295,18 @@ judged as one."""
 
 @record
 class AlarmSettings:
-    """How the alarm of an objective evaluates, and the runbook it names."""
+    """How the alarm of an objective evaluates, and the runbook it names.
+
+    Attributes:
+        missing_data: What silence means: ``missing`` (INSUFFICIENT_DATA) or ``breaching`` (ALARM). An alarm that rings
+            on silence takes no release back: nobody has sent a request yet to the first one.
+    """
 
     runbook: str
     period: Duration = timedelta(minutes=1)
     evaluation_periods: Positive = 1
     datapoints_to_alarm: Positive = 1
+    missing_data: Literal["missing", "breaching"] = "missing"
 
 
 @record
@@ -600,24 +606,37 @@ class Fleet:
     start_deadline: Duration = timedelta(minutes=3)
 
 
+DrillMethod = Literal["fault-errors", "fault-slow", "unhealthy-targets", "no-traffic", "probe-fault", "set-state"]
+"""How an alarm is made to fire. All but the last are real breaches of the alarm's own metric."""
+
+
 @record
 class AlarmDrill:
-    """How one alarm is made to fire."""
+    """How one alarm is made to fire.
+
+    Attributes:
+        objective: Id of an objective that has an alarm, or ``probe``.
+        method: None = by the kind of the objective.
+    """
 
     objective: Identifier
-    method: Literal["fault-errors", "fault-slow", "set-state"]
+    method: DrillMethod | None = None
     fault_percent: Annotated[int, Field(gt=0, le=100)] = 100
 
 
 @record
 class AlarmDrills:
-    """The drill of the alarms: load that carries the drill header, a fault per alarm, limits."""
+    """The drill of every alarm: load that carries the drill header, a fault per alarm, limits.
+
+    Attributes:
+        each: Alarms that are drilled otherwise than by default.
+    """
 
     rate_per_s: Annotated[float, Field(gt=0)] = 20
     fault_delay: Duration = timedelta(seconds=2)
     max_detect: Duration = timedelta(minutes=5)
     max_clear: Duration = timedelta(minutes=5)
-    each: Annotated[tuple[AlarmDrill, ...], Field(min_length=1)]
+    each: tuple[AlarmDrill, ...] = ()
 
 
 @record
@@ -692,8 +711,8 @@ class TaskLossDrill:
 class Drills:
     """The rehearsed failures."""
 
-    alarms: AlarmDrills
     rollback: RollbackDrill
+    alarms: AlarmDrills = field(default_factory=AlarmDrills)
     task_loss: TaskLossDrill = field(default_factory=TaskLossDrill)
 
 
@@ -772,10 +791,15 @@ class Notify:
 
 @record
 class Probe:
-    """A CloudWatch Synthetics canary on the health path."""
+    """A CloudWatch Synthetics canary on the health path.
+
+    Attributes:
+        runbook: What the probe's alarm names; None = it has no alarm, and tells nobody.
+    """
 
     runtime: str = "syn-nodejs-puppeteer-9.1"
     every: Duration = timedelta(minutes=5)
+    runbook: str | None = None
 
 
 @record
@@ -808,10 +832,16 @@ class AwsSettings:
 
 @record
 class EmbeddedAws:
-    """What stands in for what on the embedded AWS."""
+    """What stands in for what on the embedded AWS.
+
+    Attributes:
+        confirms: Addresses of ``notify`` whose owner is taken to have confirmed the subscription. Nobody is asked, and
+            nothing is sent to them.
+    """
 
     time_scale: Annotated[float, Field(ge=1, le=120)] = 1
     images: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    confirms: tuple[str, ...] = ()
 
 
 @record

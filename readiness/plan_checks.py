@@ -9,6 +9,7 @@ from datetime import timedelta
 from readiness import contract, keys
 from readiness.errors import PlanError, ReadinessError
 from readiness.model import (
+    AlarmedObjective,
     ClosedArrivals,
     Criterion,
     ErrorObjective,
@@ -19,11 +20,13 @@ from readiness.model import (
     Objective,
     OpenArrivals,
     Plan,
+    Probe,
     Scenario,
     Severity,
     ThroughputObjective,
     UnhealthyHostsObjective,
     Workload,
+    spell_duration,
 )
 from readiness.spelling import nearest
 
@@ -319,11 +322,96 @@ def _check_unique(names: Iterable[str], file: str, key: str, noun: str) -> None:
 # --- drills ----------------------------------------------------------------------------------------------------------
 
 
-def _check_drills(plan: Plan, file: str) -> None:
-    alarmed = {objective.id for objective in plan.objectives if getattr(objective, "alarm", None) is not None}
-    for index, drill in enumerate(plan.drills.alarms.each):
+_METHODS = {
+    "errors": ("fault-errors", "no-traffic", "set-state"),
+    "latency": ("fault-slow", "no-traffic", "set-state"),
+    "unhealthy-hosts": ("unhealthy-targets", "set-state"),
+    contract.PROBE: ("probe-fault", "set-state"),
+}
+"""What an alarm watches -> the methods that can make it ring."""
+
+
+def _check_alarm_drills(plan: Plan, file: str) -> None:
+    """Refuse drills of alarms that are not there, and those whose fault could never make the alarm ring."""
+    alarmed: dict[str, AlarmedObjective | None] = {
+        each.id: each for each in plan.objectives if isinstance(each, AlarmedObjective) and each.alarm is not None
+    }
+    if plan.probe is not None and plan.probe.runbook is not None:
+        if contract.PROBE in {each.id for each in plan.objectives}:
+            raise PlanError(
+                file, "probe.runbook", f"gives the probe an alarm, and an objective is called {contract.PROBE!r}"
+            )
+        _check_probe(plan, plan.probe, file)
+        alarmed[contract.PROBE] = None
+    drills = plan.drills.alarms
+    _check_unique((each.objective for each in drills.each), file, "drills.alarms.each[{}].objective", "drill")
+    for index, drill in enumerate(drills.each):
+        key = f"drills.alarms.each[{index}]"
         if drill.objective not in alarmed:
-            raise PlanError(file, f"drills.alarms.each[{index}].objective", f"{drill.objective!r} has no alarm")
+            raise PlanError(file, f"{key}.objective", f"{drill.objective!r} has no alarm")
+        objective = alarmed[drill.objective]
+        fitting = _METHODS[objective.kind if objective is not None else contract.PROBE]
+        if drill.method is not None and drill.method not in fitting:
+            raise PlanError(
+                file,
+                f"{key}.method",
+                f"{drill.method!r} cannot make the alarm of {drill.objective!r} ring",
+                hint=f"Take one of {', '.join(fitting)}, or leave it out.",
+            )
+        if drill.method == "no-traffic" and (
+            objective is None or objective.alarm is None or objective.alarm.missing_data != "breaching"
+        ):
+            raise PlanError(
+                file,
+                f"{key}.method",
+                f"is 'no-traffic', but the alarm of {drill.objective!r} does not ring on silence",
+                hint="Set missing_data = 'breaching' in the objective's alarm, or take another method.",
+            )
+    for objective_id, objective in alarmed.items():
+        told = next((each for each in drills.each if each.objective == objective_id), None)
+        if told is None or told.method in (None, "fault-errors", "fault-slow"):
+            _check_strength(objective, told.fault_percent if told else 100, drills.fault_delay, file)
+
+
+def _check_strength(objective: AlarmedObjective | None, percent: int, delay: timedelta, file: str) -> None:
+    """Refuse a fault that is too weak for the threshold that it has to breach."""
+    if isinstance(objective, ErrorObjective) and percent <= objective.max_ratio * 100:
+        raise PlanError(
+            file,
+            "drills.alarms.each",
+            f"lets {percent} % of the requests of {objective.id!r} fail, which its threshold of "
+            f"{objective.max_ratio:.0%} allows: its alarm could not ring",
+        )
+    if isinstance(objective, LatencyObjective):
+        if delay <= objective.threshold:
+            raise PlanError(
+                file,
+                "drills.alarms.fault_delay",
+                f"is not above the threshold of {objective.id!r} ({spell_duration(objective.threshold)}): its alarm "
+                "could not ring",
+            )
+        if percent <= 100 - objective.percentile:
+            raise PlanError(
+                file,
+                "drills.alarms.each",
+                f"slows {percent} % of the requests of {objective.id!r}, which its percentile of "
+                f"{objective.percentile:g} leaves out: its alarm could not ring",
+            )
+
+
+def _check_probe(plan: Plan, probe: Probe, file: str) -> None:
+    if probe.every.total_seconds() % 60 or not probe.every:
+        raise PlanError(file, "probe.every", "is no multiple of 60 s, which the period of its alarm has to be")
+    drills = plan.drills.alarms
+    for name, limit in (("max_detect", drills.max_detect), ("max_clear", drills.max_clear)):
+        if limit < 2 * probe.every:
+            raise PlanError(
+                file, f"drills.alarms.{name}", "is below twice probe.every: the probe's alarm could not change in time"
+            )
+
+
+def _check_drills(plan: Plan, file: str) -> None:
+    _check_alarm_drills(plan, file)
     for index, bad in enumerate(plan.drills.rollback.bad):
         if not bad.environment and bad.image is None and not bad.command:
             raise PlanError(

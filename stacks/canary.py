@@ -26,6 +26,10 @@ from stacks.service import Balancer
 
 _NAMESPACE = "AWS/ApplicationELB"
 _MINUTE_S = 60
+_MISSING_DATA = {
+    "missing": cloudwatch.TreatMissingData.MISSING,
+    "breaching": cloudwatch.TreatMissingData.BREACHING,
+}
 
 
 class Notifications(Construct):
@@ -154,7 +158,8 @@ class Alarms(Construct):
     Attributes:
         by_objective: Objective id -> alarm.
         for_deployments: Those that take a deployment back: errors and latency. Hosts turn unhealthy for a moment in any
-            deployment, and the circuit breaker already counts tasks that never become healthy.
+            deployment, and the circuit breaker already counts tasks that never become healthy; and an alarm that rings
+            on silence would take the first deployment back, to which nobody has sent a request yet.
     """
 
     def __init__(
@@ -168,7 +173,7 @@ class Alarms(Construct):
                 continue
             alarm = self._alarm(objective, objective.alarm, balancer, topic)
             self.by_objective[objective.id] = alarm
-            if not isinstance(objective, UnhealthyHostsObjective):
+            if not isinstance(objective, UnhealthyHostsObjective) and objective.alarm.missing_data == "missing":
                 self.for_deployments.append(alarm)
 
     def _alarm(
@@ -176,9 +181,8 @@ class Alarms(Construct):
     ) -> cloudwatch.Alarm:
         """Return the alarm of *objective*, which tells the topic of every change of state.
 
-        Missing data is left missing: silence then shows as INSUFFICIENT_DATA, which the harness counts as a gap. Were
-        it BREACHING, the first deployment, to which nobody has sent a request yet, would take itself back through its
-        own deployment alarms; were it NOT_BREACHING, silence would look like health.
+        Missing data is left missing unless the plan says otherwise: silence then shows as INSUFFICIENT_DATA, which the
+        harness counts as a gap. Were it NOT_BREACHING, silence would look like health.
         """
         watch = _watch(objective, _period(objective.id, settings), balancer)
         alarm = cloudwatch.Alarm(
@@ -190,14 +194,19 @@ class Alarms(Construct):
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
             evaluation_periods=settings.evaluation_periods,
             datapoints_to_alarm=settings.datapoints_to_alarm,
-            treat_missing_data=cloudwatch.TreatMissingData.MISSING,
+            treat_missing_data=_MISSING_DATA[settings.missing_data],
             evaluate_low_sample_count_percentile=watch.low_samples,
         )
-        tell = actions.SnsAction(topic)
-        alarm.add_alarm_action(tell)
-        alarm.add_ok_action(tell)
-        alarm.add_insufficient_data_action(tell)
+        tell_everything(alarm, topic)
         return alarm
+
+
+def tell_everything(alarm: cloudwatch.Alarm, topic: sns.ITopic) -> None:
+    """Have *alarm* tell the topic of every change of its state."""
+    tell = actions.SnsAction(topic)
+    alarm.add_alarm_action(tell)
+    alarm.add_ok_action(tell)
+    alarm.add_insufficient_data_action(tell)
 
 
 def _period(objective: str, settings: AlarmSettings) -> Duration:

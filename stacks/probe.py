@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from aws_cdk import Aws, Duration, RemovalPolicy
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
 from aws_cdk import aws_synthetics as synthetics
 from constructs import Construct
 
+from readiness import contract
 from readiness.model import Probe as ProbePlan
+from stacks.canary import tell_everything
 from stacks.network import Network
 
 _SCRIPT = """\
@@ -24,9 +28,11 @@ exports.handler = async () => {
     protocol: url.protocol,
     path: url.pathname,
     method: 'GET',
+    headers: { 'HEADER_OF_PROBE': '1' },
   });
 };
-"""
+""".replace("HEADER_OF_PROBE", contract.PROBE_HEADER)
+_ALL_PERCENT = 100
 _INTERFACES = (
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
@@ -46,6 +52,7 @@ class Probe(Construct):
 
     Attributes:
         bucket: What has to be emptied.
+        alarm: Rings when a probe fails; None = the plan names no runbook for it.
     """
 
     def __init__(
@@ -58,6 +65,7 @@ class Probe(Construct):
         network: Network,
         security_group: ec2.ISecurityGroup,
         url: str,
+        topic: sns.ITopic,
     ) -> None:
         super().__init__(scope, construct_id)
         self.bucket = s3.Bucket(
@@ -94,6 +102,27 @@ class Probe(Construct):
             retention=logs.RetentionDays.ONE_WEEK,
             removal_policy=RemovalPolicy.DESTROY,
         )
+
+        self.alarm = self._alarm(canary, plan, plan.runbook, topic) if plan.runbook else None
+
+    def _alarm(self, canary: synthetics.Canary, plan: ProbePlan, runbook: str, topic: sns.ITopic) -> cloudwatch.Alarm:
+        """Return the alarm of the probe: as soon as one run fails.
+
+        Silence is INSUFFICIENT_DATA, as for every other alarm: a probe that does not run has found nothing out.
+        https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Synthetics_Canaries_metrics.html
+        """
+        alarm = cloudwatch.Alarm(
+            self,
+            "Alarm",
+            alarm_description=f"Probe of the health path: every run succeeds. Runbook: {runbook}",
+            metric=canary.metric_success_percent(period=Duration.seconds(plan.every.total_seconds())),
+            threshold=_ALL_PERCENT,
+            comparison_operator=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
+            evaluation_periods=1,
+            treat_missing_data=cloudwatch.TreatMissingData.MISSING,
+        )
+        tell_everything(alarm, topic)
+        return alarm
 
     def _role(self, name: str, bucket: s3.IBucket) -> iam.Role:
         """Return a role that may write artifacts, logs and metrics of this canary, and stand in the VPC."""

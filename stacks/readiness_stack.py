@@ -152,7 +152,7 @@ class ReadinessStack(Stack):
     def _probe(self, plan: Plan, identity: Identity) -> None:
         if plan.probe is None or self.network.probe is None:
             return
-        Probe(
+        probe = Probe(
             self,
             "Probe",
             plan=plan.probe,
@@ -160,7 +160,10 @@ class ReadinessStack(Stack):
             network=self.network,
             security_group=self.network.probe,
             url=f"{self.balancer.url}{plan.service.health_path}",
+            topic=self.notifications.topic,
         )
+        if probe.alarm is not None:
+            self.alarms.by_objective[contract.PROBE] = probe.alarm
 
     def _outputs(self, identity: Identity) -> None:
         """Write every key of ``contract.Output``: it is all that the harness knows of the clone."""

@@ -153,6 +153,8 @@ class CloudWatch:
             "DescribeAlarmsForMetric": self._describe_alarms_for_metric,
             "DescribeAlarmHistory": self._describe_alarm_history,
             "DeleteAlarms": self._delete_alarms,
+            # No rule can be made here (PutAlarmMuteRule is refused), so there is none to list.
+            "ListAlarmMuteRules": lambda params: {"AlarmMuteRuleSummaries": []},
             "SetAlarmState": self._set_alarm_state,
             "EnableAlarmActions": lambda params: self._enable_actions(params, enabled=True),
             "DisableAlarmActions": lambda params: self._enable_actions(params, enabled=False),

@@ -23,6 +23,7 @@ from readiness.embedded.rds import Rds
 from readiness.embedded.scheduler import Scheduler
 from readiness.embedded.service_permissions import Deliveries
 from readiness.embedded.settings import EmbeddedSettings
+from readiness.embedded.subscriptions import Subscriptions
 from readiness.embedded.tag_index import TagIndex
 
 STOP_DEADLINE_S = 15.0
@@ -108,6 +109,7 @@ class EmbeddedAws:
             Scheduler(settings, clients),
             ElastiCache(settings),
             Rds(),
+            Subscriptions(settings),
             TagIndex(settings, [cloudwatch.tags]),
             CloudFormation(settings, clients),
         )

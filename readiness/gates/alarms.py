@@ -1,22 +1,43 @@
 """Gate: does every alarm fire when it must, reach somebody, and clear when the fault is gone?
 
-For each alarm of the clone: the fault is put in while load runs, ALARM is seen in the alarm's history and received in
-the inbox, the fault is taken out, OK is seen and received. Where the plan says ``set-state`` no fault is made: then the
-way from the alarm to the inbox is shown, and nothing is claimed of the alarm's own metric.
+Before anything is broken: every alarm must tell the topic, somebody must listen to it, and every alarm must name its
+runbook. Then for each alarm of the clone its own metric is breached where a drill can do that, ALARM is seen in the
+alarm's history and received in the inbox, the fault is taken out, OK is seen and received. Only where no fault can be
+made is the state set by hand: that shows the way from the alarm to the inbox, and nothing is claimed of its metric.
 """
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime, timedelta
-from typing import Literal
 
-from readiness import contract, drill, staging
-from readiness.cloud import translated
+from readiness import alarm_wiring, contract, drill, drill_faults, drill_orders
+from readiness.alarm_wiring import Wiring
+from readiness.drill import Notification
+from readiness.drill_faults import Effect
+from readiness.drill_orders import Order
+from readiness.drill_timeline import Timeline
 from readiness.gate import Context, Gate
-from readiness.load import Fleet
-from readiness.load_result import artifact, requests_between
-from readiness.model import AlarmDrill, Duration, Finding, Gap, Instant, Judgement, Measurement, Severity, Stage, record
+from readiness.load import Fleet, Load
+from readiness.load_result import LoadResult, artifact, requests_between
+from readiness.model import (
+    DrillMethod,
+    Duration,
+    Environment,
+    Finding,
+    Gap,
+    Instant,
+    Judgement,
+    Measurement,
+    Severity,
+    Stage,
+    record,
+)
+
+_ACCOUNT = 4
+"""Where an ARN has the account, between its colons."""
+_HEADERS = {"fault-errors": contract.DRILL_ERROR, "fault-slow": contract.DRILL_SLOW}
 
 
 @record
@@ -25,152 +46,290 @@ class Settings:
 
     settle: Duration = timedelta(minutes=5)
     """How long an alarm may take to be OK before the fault is put in."""
+    confirm: Duration = timedelta(minutes=5)
+    """How long somebody may take to confirm a subscription, as long as nobody has confirmed any."""
+    people: tuple[str, ...] = ("email", "email-json", "sms", "application", "http", "https")
+    """Protocols of SNS by which a person is reached, at first hand or by a paging service."""
 
 
 @record
 class Drilled:
-    """What was seen of one alarm."""
+    """What was seen of one alarm.
+
+    Attributes:
+        objective: Id of the objective that it watches, ``probe``, or its own name where it is of neither.
+        method: How it was made to fire.
+        by: The alarm whose fault this was too, for a composite alarm.
+        effect: What was seen of the fault besides the alarm itself; "" = nothing, so it may never have been.
+        fault_requests: Requests that met the fault, as the fleet saw them.
+        problems: Why the fleet saw less than everything.
+        alarm_message: The first message of this alarm's ALARM after the fault was put in.
+        artifact: Every second of the drill's load, in the bundle; empty where no load ran.
+    """
 
     objective: str
     alarm: str
-    method: Literal["fault-errors", "fault-slow", "set-state"]
+    arn: str
+    method: DrillMethod
+    by: str = ""
     state_before: str
     injected_at: Instant | None = None
+    effect: str = ""
     fault_requests: int = 0
-    """Requests that met the fault, as the fleet saw them."""
     requests: int = 0
     problems: tuple[str, ...] = ()
-    """Why the fleet saw less than everything."""
     alarm_at: Instant | None = None
-    alarm_received_at: Instant | None = None
+    alarm_message: Notification | None = None
     removed_at: Instant | None = None
     ok_at: Instant | None = None
-    ok_received_at: Instant | None = None
+    ok_message: Notification | None = None
     artifact: str = ""
-    """Every second of the drill's load, in the bundle; empty where no load ran."""
+
+    @property
+    def alarm_received_at(self) -> datetime | None:
+        """When the message of ALARM was received."""
+        return self.alarm_message.received_at if self.alarm_message else None
+
+    @property
+    def ok_received_at(self) -> datetime | None:
+        """When the message of OK was received."""
+        return self.ok_message.received_at if self.ok_message else None
 
 
 @record
 class Observation:
-    """Every alarm of the clone, those that were drilled, and the limits that hold."""
+    """Every alarm of the clone, how they are wired, those that were drilled, and the limits that hold.
 
-    alarms: dict[str, str]
-    """Objective id -> alarm name."""
+    Attributes:
+        undrilled: Alarm -> why it could not be drilled.
+        strangers: Messages in the inbox that are of no alarm of this clone.
+        taken_as_confirmed: Addresses that the embedded AWS takes as confirmed because the plan says so.
+    """
+
+    wiring: Wiring
     drills: tuple[Drilled, ...]
+    undrilled: dict[str, str]
+    strangers: int = 0
+    taken_as_confirmed: tuple[str, ...] = ()
     max_detect: Duration
     max_clear: Duration
 
 
+# --- observing -------------------------------------------------------------------------------------------------------
+
+
 def observe(ctx: Context, settings: Settings) -> Observation:
-    """Drill each alarm that the plan names, one after the other."""
+    """See how the alarms are wired, then drill each, one after the other."""
     plan = ctx.plan.drills.alarms
-    alarms = staging.alarms(ctx.clone)
+    wiring = _wiring(ctx, settings)
+    for finding in alarm_wiring.faults(wiring, ()):
+        ctx.narrate(f"Before the drills: {finding.message}")
+    made, refused = drill_orders.orders(ctx.plan, wiring.alarms)
     inbox = drill.Inbox(sqs=ctx.clients("sqs"), url=ctx.clone.outputs[contract.Output.INBOX_URL])
     drilled = []
-    for each in plan.each:
-        ctx.narrate(f"Drilling the alarm of {each.objective} by {each.method}")
-        act = _set_state if each.method == "set-state" else _fault
-        drilled.append(act(ctx, settings, each, alarms[each.objective], inbox))
-    return Observation(alarms=alarms, drills=tuple(drilled), max_detect=plan.max_detect, max_clear=plan.max_clear)
+    for order in made:
+        timeline = Timeline(f"alarm {order.subject}", ctx.narrate, ctx.progress)
+        watch = _Watch(ctx, order, inbox, timeline, _told_states(wiring, order))
+        drilled.append(_silence(watch, settings) if order.method == "no-traffic" else _fault(watch, settings))
+    known = {each.arn for each in wiring.alarms}
+    return Observation(
+        wiring=wiring,
+        drills=tuple(drilled),
+        undrilled=refused,
+        strangers=sum(each.arn not in known for each in inbox.received),
+        taken_as_confirmed=ctx.plan.embedded.confirms if ctx.environment is Environment.EMULATED else (),
+        max_detect=plan.max_detect,
+        max_clear=plan.max_clear,
+    )
 
 
-def _fault(ctx: Context, settings: Settings, each: AlarmDrill, alarm: str, inbox: drill.Inbox) -> Drilled:
-    """Breach the alarm's own metric by the fault target, under load that carries the drill header."""
+def _wiring(ctx: Context, settings: Settings) -> Wiring:
+    """Return how the alarms are wired; whoever has still to confirm a subscription is waited for."""
+    wirings = [alarm_wiring.read(ctx.clients, ctx.clone, ctx.repository, settings.people)]
+    pending = [each.endpoint for each in wirings[0].persons if not each.confirmed]
+
+    def heard() -> bool:
+        ctx.progress({"waiting for a confirmation by": ", ".join(pending)})
+        wirings.append(alarm_wiring.read(ctx.clients, ctx.clone, ctx.repository, settings.people))
+        return any(each.confirmed for each in wirings[-1].persons)
+
+    if pending and len(pending) == len(wirings[0].persons) and settings.confirm:
+        ctx.narrate(f"Nobody has confirmed a subscription yet; waiting for {', '.join(pending)}")
+        drill.wait_for(heard, settings.confirm)
+    return wirings[-1]
+
+
+def _told_states(wiring: Wiring, order: Order) -> frozenset[str]:
+    """Return the states of which an alarm tells the topic: no message is waited for that nobody will send."""
+    alarm = next(each for each in wiring.alarms if each.name == order.alarm)
+    if not alarm.actions_enabled or alarm.muted_by:
+        return frozenset()
+    actions = {"ALARM": alarm.alarm_actions, "OK": alarm.ok_actions}
+    return frozenset(state for state, arns in actions.items() if wiring.topic in arns)
+
+
+class _Watch:
+    """Watches one alarm and the inbox during its drill.
+
+    Attributes:
+        changed_at: State -> when the alarm first changed into it.
+        messages: State -> the first message of it.
+        effect: What was seen of the fault.
+    """
+
+    def __init__(
+        self, ctx: Context, order: Order, inbox: drill.Inbox, timeline: Timeline, told: frozenset[str]
+    ) -> None:
+        self.ctx = ctx
+        self.order = order
+        self.timeline = timeline
+        self.changed_at: dict[str, datetime] = {}
+        self.messages: dict[str, Notification] = {}
+        self.effect = ""
+        self._inbox = inbox
+        self._told = told
+        self._cloudwatch = ctx.clients("cloudwatch")
+
+    def settle(self, within: timedelta) -> str:
+        """Wait until the alarm is OK; return its state at the end of the wait."""
+        name = self.order.alarm
+
+        def is_ok() -> bool:
+            self.timeline.show("waiting for a steady state")
+            return drill.alarm_state(self._cloudwatch, name) == "OK"
+
+        drill.wait_for(is_ok, within)
+        self._inbox.poll()
+        return drill.alarm_state(self._cloudwatch, name)
+
+    def until(self, state: str, since: datetime, within: timedelta, effect: Effect = lambda: "") -> None:
+        """Wait until the alarm has changed into a state after an instant, and its message is there if it sends one."""
+        words = {"ALARM": "alarm", "OK": "cleared"}[state]
+
+        def seen() -> bool:
+            self._inbox.poll()
+            if not self.effect and (told := effect()):
+                self.effect = told
+                self.timeline.mark(f"effective: {told}")
+            if state not in self.changed_at:
+                changes = drill.state_changes(self._cloudwatch, self.order.alarm, since)
+                at = next((at for at, new in changes if new == state), None)
+                if at is not None:
+                    self.changed_at[state] = self.timeline.mark(words, at)
+            message = self._inbox.first(self.order.arn, state, since)
+            if message is not None and state not in self.messages:
+                self.messages[state] = message
+                self.timeline.mark(f"message of {state}", message.received_at)
+            self.timeline.show(f"waiting for {state}")
+            return state in self.changed_at and (state in self.messages or state not in self._told)
+
+        drill.wait_for(seen, within)
+
+    def until_cleared(self, since: datetime, within: timedelta) -> None:
+        """Wait until the alarm is OK again; one that never rang has nothing to clear."""
+        if "ALARM" in self.changed_at:
+            self.until("OK", since, within)
+
+
+def _fault(watch: _Watch, settings: Settings) -> Drilled:
+    """Put the fault in, see the alarm, take the fault out, see the alarm clear; under load where requests breach it."""
+    ctx, order = watch.ctx, watch.order
     plan = ctx.plan.drills.alarms
-    elbv2 = ctx.clients("elbv2")
-    kind = contract.DRILL_ERROR if each.method == "fault-errors" else contract.DRILL_SLOW
-    fleet = Fleet(ctx.clients, ctx.clone, ctx.plan, ctx.ledger, ctx.narrate, repository=ctx.repository)
-    headers = {contract.DRILL_HEADER: kind}
-    with fleet.drive(rate_per_s=plan.rate_per_s, headers=headers, until_stopped=True) as load:
-        before = _settle(ctx, alarm, inbox, settings.settle)
-        injected_at = drill.now()
-        with drill.fault_target(elbv2, ctx.clone, each.fault_percent, ctx.ledger):
-            alarm_at, received_at = _await(ctx, inbox, alarm, "ALARM", injected_at, plan.max_detect)
+    with ExitStack() as stack:
+        kind = _HEADERS.get(order.method)
+        load = stack.enter_context(_load(ctx, {contract.DRILL_HEADER: kind})) if kind else None
+        before = watch.settle(settings.settle)
+        injected_at = watch.timeline.mark(f"inject: {order.method}")
+        with _injected(ctx, order) as effect:
+            watch.until("ALARM", injected_at, plan.max_detect, effect)
         removed_at = drill.now()
-        ok_at, ok_received_at = _await(ctx, inbox, alarm, "OK", removed_at, plan.max_clear)
-        result = load.stop()
-    kept = ctx.bundle.write(f"alarms/{each.objective}/rows.json.gz", artifact(result))
-    requests, failed = requests_between(result, injected_at, removed_at)
-    slow = drill.slower_between(result, injected_at, removed_at, plan.fault_delay * 0.9)
+        if not order.breaches:  # nothing was put in: the next evaluation clears it, before its message is here perhaps
+            removed_at = watch.changed_at.get("ALARM", removed_at)
+        watch.timeline.mark("the fault is out", removed_at)
+        watch.until_cleared(removed_at, plan.max_clear)
+        result = load.stop() if load else None
+    return _drilled(watch, before, injected_at, removed_at, result)
+
+
+def _silence(watch: _Watch, settings: Settings) -> Drilled:
+    """Let no request come until the alarm rings, and let them come again."""
+    ctx, plan = watch.ctx, watch.ctx.plan.drills.alarms
+    with _load(ctx, {}) as load:
+        before = watch.settle(settings.settle)
+        load.stop()
+    injected_at = watch.timeline.mark("inject: no traffic")
+    watch.until("ALARM", injected_at, plan.max_detect)
+    with _load(ctx, {}) as load:
+        removed_at = watch.timeline.mark("the fault is out: requests come again")
+        watch.effect = f"no request came for {(removed_at - injected_at).total_seconds():.0f} s"
+        watch.until_cleared(removed_at, plan.max_clear)
+        load.stop()
+    return _drilled(watch, before, injected_at, removed_at, None)
+
+
+def _load(ctx: Context, headers: dict[str, str]) -> AbstractContextManager[Load]:
+    fleet = Fleet(ctx.clients, ctx.clone, ctx.plan, ctx.ledger, ctx.narrate, repository=ctx.repository)
+    return fleet.drive(rate_per_s=ctx.plan.drills.alarms.rate_per_s, headers=headers, until_stopped=True)
+
+
+def _injected(ctx: Context, order: Order) -> AbstractContextManager[Effect]:
+    """Return what has the fault of a drill in place while its block lasts."""
+    clone, ledger = ctx.clone, ctx.ledger
+    if order.method == "unhealthy-targets":
+        return drill_faults.unhealthy_targets(ctx.clients, clone, order.targets, ledger)
+    if order.method == "probe-fault":
+        return drill_faults.failing_probe(ctx.clients, clone, ledger)
+    if order.method == "set-state":
+        return drill_faults.set_by_hand(ctx.clients("cloudwatch"), order.set_by_hand, ledger)
+    return drill_faults.bad_answers(ctx.clients, clone, order.fault_percent, ledger)
+
+
+def _drilled(
+    watch: _Watch, before: str, injected_at: datetime, removed_at: datetime, result: LoadResult | None
+) -> Drilled:
+    """Return what was seen of one alarm; the load of its drill goes into the bundle."""
+    order, ctx = watch.order, watch.ctx
+    met = requests = 0
+    if result is not None:
+        requests, met = requests_between(result, injected_at, removed_at)
+        if order.method == "fault-slow":
+            met = drill.slower_between(result, injected_at, removed_at, ctx.plan.drills.alarms.fault_delay * 0.9)
+        watch.effect = f"{met} of {requests} requests met the fault" if met else ""
     return Drilled(
-        objective=each.objective,
-        alarm=alarm,
-        method=each.method,
+        objective=order.subject,
+        alarm=order.alarm,
+        arn=order.arn,
+        method=order.method,
+        by=order.by,
         state_before=before,
         injected_at=injected_at,
-        fault_requests=failed if each.method == "fault-errors" else slow,
+        effect=watch.effect,
+        fault_requests=met,
         requests=requests,
-        problems=result.problems,
-        alarm_at=alarm_at,
-        alarm_received_at=received_at,
+        problems=result.problems if result else (),
+        alarm_at=watch.changed_at.get("ALARM"),
+        alarm_message=watch.messages.get("ALARM"),
         removed_at=removed_at,
-        ok_at=ok_at,
-        ok_received_at=ok_received_at,
-        artifact=kept,
+        ok_at=watch.changed_at.get("OK"),
+        ok_message=watch.messages.get("OK"),
+        artifact=ctx.bundle.write(f"alarms/{order.subject}/rows.json.gz", artifact(result)) if result else "",
     )
 
 
-def _set_state(ctx: Context, settings: Settings, each: AlarmDrill, alarm: str, inbox: drill.Inbox) -> Drilled:
-    """Set the alarm's state by hand; the next evaluation of its metric clears it again."""
-    plan = ctx.plan.drills.alarms
-    cloudwatch = ctx.clients("cloudwatch")
-    before = _settle(ctx, alarm, inbox, settings.settle)
-    injected_at = drill.now()
-    with translated(f"Setting the state of alarm {alarm}"):
-        cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="readiness: drill of the alarm")
-    alarm_at, received_at = _await(ctx, inbox, alarm, "ALARM", injected_at, plan.max_detect)
-    removed_at = alarm_at or drill.now()
-    ok_at, ok_received_at = _await(ctx, inbox, alarm, "OK", removed_at, plan.max_clear)
-    return Drilled(
-        objective=each.objective,
-        alarm=alarm,
-        method=each.method,
-        state_before=before,
-        injected_at=injected_at,
-        alarm_at=alarm_at,
-        alarm_received_at=received_at,
-        removed_at=removed_at,
-        ok_at=ok_at,
-        ok_received_at=ok_received_at,
-    )
-
-
-def _settle(ctx: Context, alarm: str, inbox: drill.Inbox, within: timedelta) -> str:
-    """Wait until the alarm is OK and return its state at the end of the wait."""
-    cloudwatch = ctx.clients("cloudwatch")
-    drill.wait_for(lambda: drill.alarm_state(cloudwatch, alarm) == "OK", within)
-    inbox.poll()
-    return drill.alarm_state(cloudwatch, alarm)
-
-
-def _await(
-    ctx: Context, inbox: drill.Inbox, alarm: str, state: str, since: datetime, within: timedelta
-) -> tuple[datetime | None, datetime | None]:
-    """Wait for a change of state and its message; return when the alarm changed and when the message was received."""
-    cloudwatch = ctx.clients("cloudwatch")
-    begun = time.monotonic()
-    changed_at: list[datetime] = []
-
-    def seen() -> bool:
-        inbox.poll()
-        if not changed_at:
-            changed_at.extend(at for at, new in drill.state_changes(cloudwatch, alarm, since) if new == state)
-        ctx.progress({"alarm": alarm, "waiting for": state, "since": f"{time.monotonic() - begun:.0f} s"})
-        return bool(changed_at) and inbox.first(alarm, state, since) is not None
-
-    drill.wait_for(seen, within)
-    message = inbox.first(alarm, state, since)
-    return (changed_at[0] if changed_at else None), (message.received_at if message else None)
+# --- judging ---------------------------------------------------------------------------------------------------------
 
 
 def judge(seen: Observation, settings: Settings) -> Judgement:
-    """Find each alarm that did not fire, did not reach the inbox, or did not clear; each too late is a finding too."""
-    findings: list[Finding] = []
-    gaps = [
-        Gap(what=f"alarm {objective}", why="the plan names no drill for it, so nobody saw it fire")
-        for objective in seen.alarms
-        if objective not in {each.objective for each in seen.drills}
+    """Find each alarm that tells nobody, did not fire, did not reach the inbox, or did not clear in time."""
+    messages = [each for drilled in seen.drills for each in (drilled.alarm_message, drilled.ok_message) if each]
+    findings = alarm_wiring.faults(seen.wiring, messages)
+    gaps = [Gap(what=f"alarm {subject}", why=why) for subject, why in seen.undrilled.items()]
+    gaps += [
+        Gap(what=f"alarm {each.subject}", why="it was not drilled, so nobody saw it fire")
+        for each in seen.wiring.alarms
+        if each.subject not in seen.undrilled and each.name not in {drilled.alarm for drilled in seen.drills}
     ]
+    gaps += alarm_wiring.blindness(seen.wiring, messages)
     measurements: list[Measurement] = []
     for each in seen.drills:
         gap = _blindness(each)
@@ -180,7 +339,11 @@ def judge(seen: Observation, settings: Settings) -> Judgement:
         findings += _faults(each, seen)
         measurements += _latencies(each, seen)
     return Judgement(
-        examined=len(seen.drills), findings=tuple(findings), gaps=tuple(gaps), measurements=tuple(measurements)
+        examined=len(seen.drills),
+        findings=tuple(findings),
+        gaps=tuple(gaps),
+        measurements=tuple(measurements),
+        notes=tuple(_notes(seen)),
     )
 
 
@@ -189,34 +352,63 @@ def _blindness(each: Drilled) -> Gap | None:
     if each.state_before != "OK":
         why = f"it was {each.state_before} before the drill, so a change by the fault could not be told apart"
         return Gap(what=f"alarm {each.objective}", why=why)
-    if each.method != "set-state" and not each.fault_requests:
-        why = f"none of {each.requests} requests met the fault, so it never took effect"
-        return Gap(what=f"alarm {each.objective}", why=why)
+    if not each.effect:
+        met = (
+            f"none of {each.requests} requests met the fault" if each.requests else f"nothing was seen of {each.method}"
+        )
+        return Gap(what=f"alarm {each.objective}", why=f"{met}, so it never took effect")
     if each.problems:
         return Gap(what=f"the load of the drill of {each.objective}", why="; ".join(each.problems))
     return None
 
 
 def _faults(each: Drilled, seen: Observation) -> list[Finding]:
-    """Return what is wrong with one alarm."""
+    """Return what is wrong with one alarm: the first step that was not seen, or was too late, and is not explained."""
+    topic = seen.wiring.topic
+    wired = next((alarm for alarm in seen.wiring.alarms if alarm.name == each.alarm), None)
+    silent = wired is not None and (not wired.actions_enabled or bool(wired.muted_by))
+    sent = {
+        "ALARM": not silent and (wired is None or topic in wired.alarm_actions),
+        "OK": not silent and (wired is None or topic in wired.ok_actions),
+    }
+    detect, clear = seen.max_detect.total_seconds(), seen.max_clear.total_seconds()
     steps = (
-        ("never-fired", each.alarm_at, "did not go to ALARM", seen.max_detect),
-        ("not-notified", each.alarm_received_at, "went to ALARM, but no message of it was received", seen.max_detect),
-        ("not-cleared", each.ok_at, "did not go back to OK after the fault was taken out", seen.max_clear),
-        ("recovery-not-notified", each.ok_received_at, "went back to OK, but no message was received", seen.max_clear),
+        ("never-fired", each.alarm_at, f"did not go to ALARM within {detect:g} s, although {each.effect}", True),
+        (
+            "not-notified",
+            _of(each.alarm_message, each, "ALARM"),
+            f"went to ALARM, but no message of it was received within {detect:g} s",
+            sent["ALARM"],
+        ),
+        ("not-cleared", each.ok_at, f"did not go back to OK within {clear:g} s after the fault was taken out", True),
+        (
+            "recovery-not-notified",
+            _of(each.ok_message, each, "OK"),
+            f"went back to OK, but no message of it was received within {clear:g} s",
+            sent["OK"],
+        ),
     )
-    for rule, at, words, limit in steps:
-        if at is None:
+    for rule, at, words, expected in steps:
+        if at is None and expected:  # a message that no action sends is a finding of the wiring already
             return [
                 Finding(
                     rule=f"alarms/{rule}",
                     subject=each.objective,
                     severity=Severity.HIGH,
-                    message=f"{each.alarm} {words} within {limit.total_seconds():g} s",
-                    help="Look at the alarm's history, its actions and the topic's subscriptions.",
+                    message=f"{each.alarm} {words}",
+                    help="Look at the alarm's threshold and history, its actions and the topic's subscriptions.",
                 )
             ]
     return []
+
+
+def _of(message: Notification | None, each: Drilled, state: str) -> datetime | None:
+    """Return when a message was received, if it is one of this alarm, this account and this change."""
+    if message is None or each.injected_at is None:
+        return None
+    account = each.arn.split(":")[_ACCOUNT] if each.arn.count(":") > _ACCOUNT else ""
+    ours = (message.arn, message.account, message.state) == (each.arn, account, state)
+    return message.received_at if ours and message.changed_at >= each.injected_at else None
 
 
 def _latencies(each: Drilled, seen: Observation) -> list[Measurement]:
@@ -239,6 +431,30 @@ def _latencies(each: Drilled, seen: Observation) -> list[Measurement]:
         for name, begin, end, limit in pairs
         if begin is not None and end is not None
     ]
+
+
+def _notes(seen: Observation) -> Iterator[str]:
+    """Yield how each alarm was made to ring, and what of it is less than it seems."""
+    told = [f"{each.objective} by {each.method} ({each.effect})" for each in seen.drills if each.effect]
+    if told:
+        received = sum(
+            each is not None for drilled in seen.drills for each in (drilled.alarm_message, drilled.ok_message)
+        )
+        yield f"Made to ring: {'; '.join(told)}. {received} of {2 * len(seen.drills)} messages were received."
+    by_hand = [each.objective for each in seen.drills if each.method == "set-state"]
+    if by_hand:
+        yield (
+            f"Set to ALARM by hand, because no fault of a drill can breach them: {', '.join(by_hand)}. That shows the "
+            "way from the alarm to the inbox, and nothing of the alarm's own metric."
+        )
+    emulated = [each.endpoint for each in seen.wiring.persons if each.endpoint in seen.taken_as_confirmed]
+    if emulated:
+        yield (
+            f"The embedded AWS takes the subscriptions of {', '.join(emulated)} as confirmed because the plan says so "
+            "(embedded.confirms). Nobody was asked, and nothing was sent to them."
+        )
+    if seen.strangers:
+        yield f"{seen.strangers} messages in the inbox are of no alarm of this clone, and were left out."
 
 
 GATE = Gate(

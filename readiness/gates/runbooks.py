@@ -8,6 +8,7 @@ from dataclasses import field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
+from readiness import contract
 from readiness.errors import ReadinessError
 from readiness.gate import Context, Gate
 from readiness.model import (
@@ -81,7 +82,7 @@ class Observation:
         folder: Where runbooks were looked for.
         templates: The templates that were read.
         alarms: The alarms in them.
-        promised: Objective -> the runbook that the plan names for its alarm.
+        promised: Objective, or ``probe`` -> the runbook that the plan names for its alarm.
         runbooks: Those that could be read.
         unreadable: Path -> why it could not be read.
         index: How the index in the folder's README stands.
@@ -119,23 +120,35 @@ def observe(ctx: Context, settings: Settings) -> Observation:
         folder=settings.folder,
         templates=tuple(template.name for template in templates),
         alarms=tuple(alarms),
-        promised={name: alarm.runbook for name, alarm in watched.items() if alarm is not None},
+        promised={name: alarm.runbook for name, alarm in watched.items() if alarm is not None} | _of_probe(ctx.plan),
         runbooks=tuple(runbooks),
         unreadable=unreadable,
         index=_index(ctx, settings, runbooks),
     )
 
 
+def _of_probe(plan: Plan) -> dict[str, str]:
+    """Return the runbook of the synthetic probe's alarm, if it has one."""
+    runbook = plan.probe.runbook if plan.probe is not None else None
+    return {contract.PROBE: runbook} if runbook is not None else {}
+
+
 def _alarm(part: Any, template: Any) -> Alarm:
     path = construct_path(part)
     given = part.properties.get("AlarmName")
-    names = (path.rpartition("/")[2], path, part.name, given if isinstance(given, str) else "")
+    names = (*_watched(path), path, part.name, given if isinstance(given, str) else "")
     return Alarm(
         template=template.name,
         subject=path or part.name,
         names=tuple(dict.fromkeys(name for name in names if name)),
         description=render(part.properties.get("AlarmDescription", ""), template),
     )
+
+
+def _watched(path: str) -> tuple[str, ...]:
+    """Return what front matter calls an alarm: the objective that it is of, or ``probe`` for the synthetic probe's."""
+    *_, of, name = ("", *path.split("/"))
+    return (name, contract.PROBE) if (of, name) == ("Probe", "Alarm") else (name,)
 
 
 def _index(ctx: Context, settings: Settings, runbooks: list[Runbook]) -> Literal["none", "current", "stale"]:

@@ -17,9 +17,9 @@ from readiness import contract, decide, drill, staging
 from readiness.cloud import connect
 from readiness.evidence import BundleWriter
 from readiness.gate import Context
-from readiness.gates import rollback, task_loss
+from readiness.gates import alarms, rollback, task_loss
 from readiness.ledger import FILE, Ledger
-from readiness.model import BadRelease, Judgement, Outcome
+from readiness.model import AlarmDrill, BadRelease, Judgement, Outcome
 from readiness.plan import load_plan
 from readiness.runbook import content_hash
 from tests.embedded import harness
@@ -256,3 +256,130 @@ def test_runbooks_are_read_from_the_repository_of_the_user(standing):
 
     assert (followed.steps, followed.planned_steps) == ((), ())
     assert "No such file" in followed.runbook_fault
+
+
+# --- alarms ----------------------------------------------------------------------------------------------------------
+
+ALARMS = alarms.Settings(settle=timedelta(seconds=60), confirm=timedelta(seconds=1))
+
+
+@contextmanager
+def altered(standing: Standing, objective: str, **changes: Any) -> Iterator[None]:
+    """Have an alarm of the clone otherwise than the stack made it, while the block lasts."""
+    cloudwatch = standing.context.clients("cloudwatch")
+    name = staging.alarms(standing.context.clone)[objective]
+    told = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]
+    settable = cloudwatch.meta.service_model.operation_model("PutMetricAlarm").input_shape.members
+    as_made = {key: value for key, value in told.items() if key in settable and value not in (None, [])}
+    cloudwatch.put_metric_alarm(**{**as_made, **changes})
+    try:
+        yield
+    finally:
+        cloudwatch.put_metric_alarm(**as_made)
+
+
+@contextmanager
+def person(standing: Standing) -> Iterator[tuple[Any, str]]:
+    """Yield SNS and the ARN of the one subscription of a person, which is as it was afterwards."""
+    sns, topic = standing.context.clients("sns"), standing.context.clone.outputs[contract.Output.TOPIC_ARN]
+    listed = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    (theirs,) = (each for each in listed if each["Protocol"] == "email")
+    try:
+        yield sns, theirs["SubscriptionArn"]
+    finally:
+        sns.unsubscribe(SubscriptionArn=theirs["SubscriptionArn"])
+        sns.subscribe(TopicArn=topic, Protocol="email", Endpoint=theirs["Endpoint"])
+
+
+class AlsoOfTheStack:
+    """CloudFormation, of a stack that has one composite alarm more."""
+
+    def __init__(self, cloudformation: Any, alarm: str) -> None:
+        self._pages = cloudformation.get_paginator("list_stack_resources")
+        self._alarm = {"ResourceType": "AWS::CloudWatch::CompositeAlarm", "PhysicalResourceId": alarm}
+
+    def get_paginator(self, operation: str) -> AlsoOfTheStack:
+        assert operation == "list_stack_resources"
+        return self
+
+    def paginate(self, **parameters: Any) -> list[Any]:
+        return [*self._pages.paginate(**parameters), {"StackResourceSummaries": [self._alarm]}]
+
+
+@contextmanager
+def composite(standing: Standing, of: str) -> Iterator[Context]:
+    """Yield the context of a clone that has a composite alarm of one of its alarms."""
+    ctx = standing.context
+    cloudwatch, topic = ctx.clients("cloudwatch"), ctx.clone.outputs[contract.Output.TOPIC_ARN]
+    cloudwatch.put_composite_alarm(
+        AlarmName="the-service",
+        AlarmRule=f'ALARM("{staging.alarms(ctx.clone)[of]}")',
+        AlarmDescription="Runbook: runbooks/unhealthy-hosts.md",
+        AlarmActions=[topic],
+        OKActions=[topic],
+    )
+    cloudformation = AlsoOfTheStack(ctx.clients("cloudformation"), "the-service")
+    try:
+        yield replace(ctx, clients=lambda name: cloudformation if name == "cloudformation" else ctx.clients(name))
+    finally:
+        cloudwatch.delete_alarms(AlarmNames=["the-service"])
+
+
+def drill_alarms(ctx: Context, *each: AlarmDrill) -> tuple[alarms.Observation, Judgement, Outcome]:
+    limits = replace(ctx.plan.drills.alarms, each=each, max_detect=timedelta(seconds=12))
+    ctx = replace(ctx, plan=replace(ctx.plan, drills=replace(ctx.plan.drills, alarms=limits)))
+    seen = alarms.observe(ctx, ALARMS)
+    judgement = alarms.judge(seen, ALARMS)
+    return seen, judgement, outcome(ctx, judgement)
+
+
+def test_an_alarm_without_action_a_muted_person_and_a_threshold_that_never_trips_fail_and_the_rest_is_drilled(standing):
+    with (
+        composite(standing, "unhealthy-hosts") as ctx,
+        altered(standing, "error-ratio", AlarmActions=[]),
+        altered(standing, "latency-p95", Threshold=3600.0),
+        person(standing) as (sns, theirs),
+    ):
+        for name, value in (("FilterPolicyScope", "MessageBody"), ("FilterPolicy", '{"NewStateValue": ["OK"]}')):
+            sns.set_subscription_attributes(SubscriptionArn=theirs, AttributeName=name, AttributeValue=value)
+        seen, judgement, came_to = drill_alarms(ctx)
+
+    assert came_to is Outcome.FAILED
+    found = {each.rule: each for each in judgement.findings}
+    assert set(found) == {"alarms/no-alarm-action", "alarms/never-fired", "alarms/subscription-muted"}, judgement
+    assert found["alarms/no-alarm-action"].subject == "error-ratio"
+    assert found["alarms/never-fired"].subject == "latency-p95"
+    assert "requests met the fault" in found["alarms/never-fired"].message
+    assert "drops ALARM of" in found["alarms/subscription-muted"].message
+    by_alarm = {each.objective: each for each in seen.drills}
+    for whole in (by_alarm["unhealthy-hosts"], by_alarm["the-service"]):
+        assert whole.method == "unhealthy-targets"
+        assert whole.injected_at < whole.alarm_at < whole.removed_at < whole.ok_at
+        assert (whole.alarm_message.arn, whole.ok_message.arn) == (whole.arn, whole.arn)
+    healthy = standing.context.clients("elbv2").describe_target_health(
+        TargetGroupArn=drill.live_target_group(standing.context.clients("elbv2"), standing.context.clone)
+    )["TargetHealthDescriptions"]
+    assert {each["TargetHealth"]["State"] for each in healthy} <= {"healthy", "draining"}
+
+
+def test_a_topic_without_a_person_fails_a_fault_without_effect_is_a_gap_and_silence_makes_its_alarm_ring(standing):
+    ctx = standing.context
+    elbv2, rule = ctx.clients("elbv2"), ctx.clone.outputs[contract.Output.FAULT_RULE_ARN]
+    matches = elbv2.describe_rules(RuleArns=[rule])["Rules"][0]["Conditions"]
+    nobodys = {"HttpHeaderName": "X-Nobody-Sends-This", "Values": ["*"]}
+    with altered(standing, "latency-p95", TreatMissingData="breaching"), person(standing) as (sns, theirs):
+        sns.unsubscribe(SubscriptionArn=theirs)
+        elbv2.modify_rule(RuleArn=rule, Conditions=[{"Field": "http-header", "HttpHeaderConfig": nobodys}])
+        try:
+            seen, judgement, came_to = drill_alarms(ctx, AlarmDrill(objective="latency-p95", method="no-traffic"))
+        finally:
+            header = matches[0]["HttpHeaderConfig"]
+            elbv2.modify_rule(RuleArn=rule, Conditions=[{"Field": "http-header", "HttpHeaderConfig": header}])
+
+    assert came_to is Outcome.FAILED
+    assert [each.rule for each in judgement.findings] == ["alarms/nobody-listens"], judgement
+    (gap,) = judgement.gaps
+    assert (gap.what, "so it never took effect" in gap.why) == ("alarm error-ratio", True)
+    silent = next(each for each in seen.drills if each.objective == "latency-p95")
+    assert silent.injected_at < silent.alarm_at < silent.removed_at < silent.ok_at
+    assert silent.effect.startswith("no request came for")

@@ -24,15 +24,17 @@ from tests.templates.conftest import REPOSITORY, Synthesized
 
 
 def _alarms(stack: Synthesized) -> dict[str, dict[str, Any]]:
-    """Return the alarms by objective."""
+    """Return the alarms by objective; that of the synthetic probe is called ``probe``."""
     return {
-        stack.path_of(name).removeprefix("Alarms/"): alarm
+        stack.path_of(name).removeprefix("Alarms/").replace("Probe/Alarm", contract.PROBE): alarm
         for name, alarm in stack.of_type("AWS::CloudWatch::Alarm").items()
     }
 
 
 def _asked(plan: Plan) -> dict[str, AlarmSettings]:
     alarms = {objective.id: getattr(objective, "alarm", None) for objective in plan.objectives}
+    if plan.probe is not None and plan.probe.runbook is not None:
+        alarms[contract.PROBE] = AlarmSettings(runbook=plan.probe.runbook)
     return {name: alarm for name, alarm in alarms.items() if alarm is not None}
 
 
@@ -43,7 +45,7 @@ def test_there_is_an_alarm_per_objective_that_asks_for_one_and_no_other(any_plan
 def test_every_alarm_names_its_objective_and_its_runbook(any_plan: Synthesized) -> None:
     for objective, settings in _asked(any_plan.plan).items():
         description = _alarms(any_plan)[objective]["AlarmDescription"]
-        assert objective in description
+        assert objective in description.lower()
         assert f"Runbook: {settings.runbook}" in description
 
 
@@ -54,8 +56,25 @@ def test_every_alarm_tells_the_topic_of_every_state(any_plan: Synthesized) -> No
             assert alarm[key] == [{"Ref": topic}]
 
 
-def test_missing_data_is_neither_health_nor_fault(any_plan: Synthesized) -> None:
-    assert {alarm["TreatMissingData"] for alarm in _alarms(any_plan).values()} == {"missing"}
+def test_missing_data_is_neither_health_nor_fault_unless_the_plan_has_it_ring(any_plan: Synthesized) -> None:
+    for objective, settings in _asked(any_plan.plan).items():
+        assert _alarms(any_plan)[objective]["TreatMissingData"] == settings.missing_data
+
+
+def test_silence_takes_no_release_back_where_the_plan_has_it_ring(other_service: Synthesized) -> None:
+    assert _alarms(other_service)["right"]["TreatMissingData"] == "breaching"
+    (service,) = other_service.of_type("AWS::ECS::Service").values()
+    watched = service["DeploymentConfiguration"]["Alarms"]["AlarmNames"]
+    assert {other_service.path_of(name["Ref"]) for name in watched} == {"Alarms/fast"}
+
+
+def test_the_probes_alarm_rings_as_soon_as_one_run_fails(imported_network: Synthesized) -> None:
+    alarm = _alarms(imported_network)[contract.PROBE]
+    assert (alarm["Namespace"], alarm["MetricName"]) == ("CloudWatchSynthetics", "SuccessPercent")
+    assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (100, "LessThanThreshold")
+    assert (alarm["EvaluationPeriods"], alarm["Period"]) == (1, 60)
+    told = imported_network.document["Outputs"][contract.Output.ALARMS]["Value"]["Fn::Join"][1]
+    assert f'"{contract.PROBE}":"' in "".join(part for part in told if isinstance(part, str))
 
 
 def test_alarms_have_the_objectives_own_thresholds_and_evaluation(other_service: Synthesized) -> None:

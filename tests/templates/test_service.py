@@ -179,6 +179,7 @@ def test_a_probe_comes_only_when_the_plan_asks(default: Synthesized, imported_ne
     (probe,) = imported_network.of_type("AWS::Synthetics::Canary").values()
     assert probe["Schedule"]["Expression"] == "rate(1 minute)"
     assert probe["RunConfig"]["EnvironmentVariables"]["PROBE_URL"]["Fn::Join"][1][-1].endswith("/health")
+    assert f"headers: {{ '{contract.PROBE_HEADER}': '1' }}" in probe["Code"]["Script"]
 
 
 @pytest.mark.parametrize("member", ["Master", "Worker"])

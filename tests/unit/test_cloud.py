@@ -183,7 +183,10 @@ def test_nobodys_own_credentials_are_sent_to_the_embedded_aws(monkeypatch):
 
 def test_images_stand_for_commands_of_this_python(tmp_path):
     plan = replace(
-        a_plan(), embedded=EmbeddedAws(time_scale=5, images={"shop:1": ("{python}", "-m", "shop", "{port}")})
+        a_plan(),
+        embedded=EmbeddedAws(
+            time_scale=5, images={"shop:1": ("{python}", "-m", "shop", "{port}")}, confirms=("ada@example.com",)
+        ),
     )
 
     settings = embedded_settings(plan, tmp_path)
@@ -191,6 +194,8 @@ def test_images_stand_for_commands_of_this_python(tmp_path):
     assert settings.images["shop:1"] == (sys.executable, "-m", "shop", "{port}")
     assert settings.images[cloud.EMBEDDED_FLEET_IMAGE][:3] == (sys.executable, "-m", "readiness.loadgen")
     assert (settings.time_scale, settings.region, settings.state_dir) == (5, "eu-west-1", tmp_path)
+    assert settings.confirms == ("ada@example.com",)
+    assert settings.from_json(settings.to_json()) == settings
 
 
 def test_the_plan_may_name_another_fleet(tmp_path):

@@ -69,19 +69,42 @@ def test_even_without_any_time_it_is_looked_at_once(clock):
 # --- the inbox -------------------------------------------------------------------------------------------------------
 
 
+ARN = "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:"
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:topic"
+
+
 def body(alarm="errors", state="ALARM", at="2026-03-01T12:00:05.123+0000", **changes):
-    message = {"AlarmName": alarm, "NewStateValue": state, "StateChangeTime": at} | changes
-    return json.dumps({"Type": "Notification", "Message": json.dumps(message)})
+    message = {
+        "AlarmName": alarm,
+        "AlarmArn": ARN + alarm,
+        "AWSAccountId": "123456789012",
+        "NewStateValue": state,
+        "StateChangeTime": at,
+    } | changes
+    envelope = {
+        "Type": "Notification",
+        "MessageId": "m-1",
+        "TopicArn": TOPIC,
+        "Timestamp": "2026-03-01T12:00:05.500Z",
+        "Message": json.dumps(message),
+    }
+    return json.dumps(envelope)
 
 
-def test_an_alarm_message_says_which_alarm_changed_into_what_and_when():
+def test_an_alarm_message_says_which_alarm_of_whom_changed_into_what_and_when():
     found = drill.parse_notification(body(), T0)
 
     assert found == drill.Notification(
         alarm="errors",
+        arn=ARN + "errors",
+        account="123456789012",
+        topic=TOPIC,
+        message_id="m-1",
         state="ALARM",
         changed_at=datetime(2026, 3, 1, 12, 0, 5, 123000, tzinfo=UTC),
+        published_at=datetime(2026, 3, 1, 12, 0, 5, 500000, tzinfo=UTC),
         received_at=T0,
+        body=json.loads(body())["Message"],
     )
 
 
@@ -98,6 +121,8 @@ def test_an_alarm_message_says_which_alarm_changed_into_what_and_when():
         '{"Message": "[]"}',
         '{"Message": "\\"text\\""}',
         json.dumps({"Message": json.dumps({"AlarmName": "errors"})}),
+        json.dumps({**json.loads(body()), "Timestamp": "noon"}),
+        json.dumps({key: value for key, value in json.loads(body()).items() if key != "TopicArn"}),
         body(at="yesterday"),
         body(at=None),
     ],
@@ -132,17 +157,20 @@ def test_an_inbox_that_cannot_be_read_is_an_error_never_empty():
         inbox.poll()
 
 
-def test_a_message_from_before_the_fault_does_not_count():
-    def message(second, alarm="errors", state="ALARM"):
+def test_a_message_from_before_the_fault_or_of_another_clone_does_not_count():
+    def message(second, alarm="errors", state="ALARM", arn=ARN):
         at = T0 + timedelta(seconds=second)
-        return drill.Notification(alarm=alarm, state=state, changed_at=at, received_at=at)
+        text = body(alarm, state, at.strftime("%Y-%m-%dT%H:%M:%S.%f%z"), AlarmArn=arn + alarm)
+        return drill.parse_notification(text, at)
 
-    inbox = drill.Inbox(sqs=None, url="", received=[message(-1), message(1, "latency"), message(2, state="OK")])
-    assert inbox.first("errors", "ALARM", T0) is None
+    elsewhere = message(1, arn="arn:aws:cloudwatch:eu-west-1:999999999999:alarm:")
+    early = [message(-1), message(1, "latency"), message(2, state="OK"), elsewhere]
+    inbox = drill.Inbox(sqs=None, url="", received=early)
+    assert inbox.first(ARN + "errors", "ALARM", T0) is None
 
     inbox.received += [message(3), message(4)]
-    assert inbox.first("errors", "ALARM", T0) == message(3)
-    assert inbox.first("errors", "ALARM", T0 + timedelta(seconds=3)) == message(3)
+    assert inbox.first(ARN + "errors", "ALARM", T0) == message(3)
+    assert inbox.first(ARN + "errors", "ALARM", T0 + timedelta(seconds=3)) == message(3)
 
 
 # --- alarms ----------------------------------------------------------------------------------------------------------

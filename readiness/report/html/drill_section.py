@@ -10,6 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from readiness import drill_clients
+from readiness.alarm_wiring import Subscriber
 from readiness.gates import alarms as alarm_gate
 from readiness.gates import rollback as rollback_gate
 from readiness.load_result import LoadResult
@@ -24,6 +25,9 @@ from readiness.report.plots import Lane, Mark
 _METHODS = {
     "fault-errors": "fault target answers 5xx",
     "fault-slow": "fault target answers late",
+    "unhealthy-targets": "targets that fail their health check",
+    "no-traffic": "no request comes",
+    "probe-fault": "fault target answers the probe",
     "set-state": "state set by hand: shows the way to the inbox, and nothing of the metric",
 }
 
@@ -211,9 +215,13 @@ def _alarms(content: Content) -> Iterator[Any]:
     result = content.result(alarm_gate.GATE.id)
     if result is not None:
         yield Text(words=blocks.of_outcome(result.outcome))
-    undrilled = sorted(seen.alarms.keys() - {each.objective for each in seen.drills})
+    yield from _alarm_preconditions(seen)
+    undrilled = {each.subject: "not drilled" for each in seen.wiring.alarms} | seen.undrilled
+    for each in seen.drills:
+        undrilled.pop(each.objective, None)
     if undrilled:
-        yield Unobserved(why=f"Alarms that were not drilled: {', '.join(undrilled)}.")
+        told = "; ".join(f"{subject} ({why})" for subject, why in sorted(undrilled.items()))
+        yield Unobserved(why=f"Alarms that were not drilled: {told}.")
     if not seen.drills:
         yield Unobserved(why="No alarm was drilled.")
         return
@@ -226,11 +234,71 @@ def _alarms(content: Content) -> Iterator[Any]:
         rows=[_alarm_row(each) for each in seen.drills],
         numeric=frozenset({3, 4, 5, 6}),
     )
+    yield Fold(
+        summary="The messages, as the inbox received them",
+        blocks=[
+            Table(
+                caption="Each message is matched by its alarm's ARN and by when that changed; instants in UTC",
+                head=("alarm of", "state", "SNS message id", "changed", "published", "received"),
+                rows=[row for each in seen.drills for row in _message_rows(each)],
+            )
+        ],
+    )
+
+
+def _alarm_preconditions(seen: alarm_gate.Observation) -> Iterator[Any]:
+    """Yield how the alarms were wired before the drills, and who listens."""
+    topic = seen.wiring.topic
+    yield Table(
+        caption="Before the drills: whom each alarm tells, and what to do then",
+        head=("alarm of", "its ALARM", "its OK", "its actions", "runbook"),
+        rows=[
+            (
+                each.subject,
+                _yes(topic in each.alarm_actions, "to the topic", "not told"),
+                _yes(topic in each.ok_actions, "to the topic", "not told"),
+                _yes(each.actions_enabled and not each.muted_by, "enabled", "muted" if each.muted_by else "disabled"),
+                _yes(each.runbook_found, each.runbook, each.runbook or "none named"),
+            )
+            for each in seen.wiring.alarms
+        ],
+    )
+    if not seen.wiring.subscribers:
+        yield Unobserved(why="Nobody listens to the topic but the harness's own inbox.")
+        return
+    yield Table(
+        caption="Who listens to the topic, besides the harness's own inbox",
+        head=("address", "protocol", "is a person", "subscription", "filter policy"),
+        rows=[_subscriber_row(seen, each) for each in seen.wiring.subscribers],
+    )
+
+
+def _subscriber_row(seen: alarm_gate.Observation, each: Subscriber) -> Sequence[str | Markup]:
+    confirmed: str | Markup = _yes(each.confirmed, "confirmed", "not confirmed: gets nothing")
+    if each.confirmed and each.endpoint in seen.taken_as_confirmed:
+        confirmed = blocks.badge("unknown", "taken as confirmed: emulated")
+    person = each in seen.wiring.persons
+    policy = f"over {each.filter_scope}: {each.filter_policy}" if each.filter_policy else "none"
+    return each.endpoint, each.protocol, "yes" if person else "no", confirmed, policy
+
+
+def _yes(good: bool, words: str, otherwise: str) -> Markup:
+    return blocks.badge("good", words) if good else blocks.badge("bad", otherwise)
+
+
+def _message_rows(each: alarm_gate.Drilled) -> Iterator[Sequence[str | Markup]]:
+    for state, message in (("ALARM", each.alarm_message), ("OK", each.ok_message)):
+        if message is None:
+            yield each.objective, state, blocks.badge("unknown", "none received"), "", "", ""
+            continue
+        instants = (message.changed_at, message.published_at, message.received_at)
+        told = [f"{at:%H:%M:%S}.{at.microsecond // 1000:03d}" for at in instants]
+        yield each.objective, state, blocks.code(message.message_id), *told
 
 
 def _alarm_fold(content: Content, each: alarm_gate.Drilled) -> Iterator[Any]:
     """Yield the load of one alarm's drill, on demand."""
-    if each.method == "set-state" or each.injected_at is None:
+    if not each.requests or each.injected_at is None:
         return
     offsets = _offsets(each)
     marks = [Mark(at=at, number=str(number)) for number, at in offsets]
@@ -295,8 +363,8 @@ def _alarm_row(each: alarm_gate.Drilled) -> Sequence[str | Markup]:
     return (
         each.objective,
         blocks.lines(
-            _METHODS.get(each.method, each.method),
-            blocks.small(f"{each.fault_requests} of {each.requests} requests met it") if each.requests else "",
+            _METHODS.get(each.method, each.method) + (f", as for {each.by}" if each.by else ""),
+            blocks.small(each.effect or "nothing was seen of it"),
         ),
         each.state_before,
         _took(each.injected_at, each.alarm_at),

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from readiness import decide, evidence, gates, load_result, server_side
+from readiness.alarm_wiring import AlarmSeen, Subscriber, Wiring
 from readiness.decision import decided
-from readiness.drill import Release, ServiceState
+from readiness.drill import Notification, Release, ServiceState
 from readiness.drill_clients import ClientsSeen, SecondSeen, Watched
 from readiness.gates import alarms, load, rollback, runbooks
 from readiness.load import LoadResult, Validity
@@ -222,24 +223,65 @@ def rollback_seen(*, artifact: str = "", **changes: Any) -> rollback.Observation
     )
 
 
+CLONE_ERRORS = "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:clone-errors"
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:clone-topic"
+
+
+def message(state: str, at: datetime) -> Notification:
+    return Notification(
+        alarm="clone-errors",
+        arn=CLONE_ERRORS,
+        account="123456789012",
+        topic=TOPIC,
+        message_id=f"message-{state.lower()}",
+        state=state,
+        changed_at=at - timedelta(seconds=1),
+        published_at=at - timedelta(milliseconds=500),
+        received_at=at,
+        body="{}",
+    )
+
+
+def wiring() -> Wiring:
+    alarm = AlarmSeen(
+        subject="error-ratio",
+        name="clone-errors",
+        arn=CLONE_ERRORS,
+        kind="metric",
+        actions_enabled=True,
+        alarm_actions=(TOPIC,),
+        ok_actions=(TOPIC,),
+        missing_data="missing",
+        rule="",
+        muted_by=(),
+        runbook="runbooks/high-error-rate.md",
+        runbook_found=True,
+    )
+    person = Subscriber(protocol="email", endpoint="ada@example.com", confirmed=True)
+    return Wiring(alarms=(alarm,), topic=TOPIC, subscribers=(person,), people=("email",))
+
+
 def alarms_seen() -> alarms.Observation:
     drilled = alarms.Drilled(
         objective="error-ratio",
         alarm="clone-errors",
+        arn=CLONE_ERRORS,
         method="fault-errors",
         state_before="OK",
         injected_at=T0,
+        effect="200 of 200 requests met the fault",
         fault_requests=200,
         requests=200,
         alarm_at=T0 + timedelta(seconds=6),
-        alarm_received_at=T0 + timedelta(seconds=7),
+        alarm_message=message("ALARM", T0 + timedelta(seconds=7)),
         removed_at=T0 + timedelta(seconds=7),
         ok_at=T0 + timedelta(seconds=12),
-        ok_received_at=T0 + timedelta(seconds=13),
+        ok_message=message("OK", T0 + timedelta(seconds=13)),
     )
     return alarms.Observation(
-        alarms={"error-ratio": "clone-errors"},
+        wiring=wiring(),
         drills=(drilled,),
+        undrilled={},
         max_detect=timedelta(minutes=5),
         max_clear=timedelta(minutes=5),
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from readiness import decide, evidence, load_result, stats
+from readiness.alarm_wiring import Subscriber
 from readiness.load_figures import decoded, latencies_of
 from readiness.loadgen import rows
 from readiness.model import (
@@ -262,13 +263,13 @@ def test_a_rollback_that_ecs_never_told_of_is_not_observed(tmp_path):
 
 def test_a_step_of_an_alarm_that_was_never_seen_says_so(tmp_path):
     seen = alarms_seen()
-    drilled = replace(seen.drills[0], alarm_received_at=None, ok_at=None, ok_received_at=None)
-    page, _ = rendered(tmp_path, alarms=replace(seen, drills=(drilled,), alarms={**seen.alarms, "other": "a"}))
+    drilled = replace(seen.drills[0], alarm_message=None, ok_at=None, ok_message=None)
+    page, _ = rendered(tmp_path, alarms=replace(seen, drills=(drilled,), undrilled={"other": "it is shy"}))
 
     row = page.table("Each alarm").rows[1]
     assert ["not seen" in cell.text for cell in row[3:]] == [False, True, True, True]
     assert "never seen: 3, 5, 6" in page.text
-    assert "Alarms that were not drilled: other." in page.text
+    assert "Alarms that were not drilled: other (it is shy)." in page.text
 
 
 def test_a_control_of_which_nothing_was_examined_is_no_clean_bill(tmp_path):
@@ -342,6 +343,47 @@ def test_the_latencies_of_an_alarm_are_those_of_the_observation(tmp_path):
     page, _ = rendered(tmp_path)
 
     assert [cell.values for cell in page.table("Each alarm").rows[1][3:]] == [["6.0"], ["1.0"], ["5.0"], ["1.0"]]
+
+
+def test_whom_each_alarm_tells_and_who_listens_is_told_with_what_is_wrong_of_it(tmp_path):
+    seen = alarms_seen()
+    (alarm,) = seen.wiring.alarms
+    waiting = Subscriber(protocol="email", endpoint="bob@example.com", confirmed=False)
+    muted = Subscriber(protocol="email", endpoint="eve@example.com", confirmed=True, filter_policy='{"a": ["b"]}')
+    wiring = replace(
+        seen.wiring,
+        alarms=(replace(alarm, ok_actions=(), actions_enabled=False, runbook_found=False),),
+        subscribers=(*seen.wiring.subscribers, waiting, muted),
+    )
+    page, _ = rendered(tmp_path, alarms=replace(seen, wiring=wiring, taken_as_confirmed=("ada@example.com",)))
+
+    told = [cell.text for cell in page.table("Before the drills").rows[1]]
+    assert [words.lstrip("✓✕? ") for words in told] == [
+        "error-ratio",
+        "to the topic",
+        "not told",
+        "disabled",
+        "runbooks/high-error-rate.md",
+    ]
+    listeners = [[cell.text for cell in row] for row in page.table("Who listens").rows[1:]]
+    assert "taken as confirmed: emulated" in listeners[0][3]
+    assert "not confirmed: gets nothing" in listeners[1][3]
+    assert listeners[2][4] == 'over MessageAttributes: {"a": ["b"]}'
+
+
+def test_nobody_who_listens_is_said(tmp_path):
+    seen = alarms_seen()
+    page, _ = rendered(tmp_path, alarms=replace(seen, wiring=replace(seen.wiring, subscribers=())))
+
+    assert "Nobody listens to the topic but the harness's own inbox." in page.text
+
+
+def test_every_message_is_told_with_its_id_and_those_that_never_came_are_too(tmp_path):
+    seen = alarms_seen()
+    page, _ = rendered(tmp_path, alarms=replace(seen, drills=(replace(seen.drills[0], ok_message=None),)))
+
+    rows = [[cell.text for cell in row] for row in page.table("Each message").rows[1:]]
+    assert [row[2].lstrip("? ") for row in rows] == ["message-alarm", "none received"]
 
 
 # --- findings --------------------------------------------------------------------------------------------------------
