@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from readiness import contract
 from readiness.cloud import connect_embedded, embedded_settings, embedded_variables, start_embedded, stop_embedded
 from readiness.interruption import Interrupted, Signals
 from readiness.ledger import FILE, Ledger
@@ -30,7 +31,7 @@ def serve(plan: Plan, repository: Path, say: Callable[[str], None]) -> None:
         try:
             connection = connect_embedded(ready["endpoint"], plan.aws.region, plan.embedded.time_scale)
             ensure_bootstrapped(connection, repository)
-            for line in exports(ready["endpoint"], plan.aws.region, repository):
+            for line in exports(ready["endpoint"], plan.aws.region, repository, plan.embedded.time_scale):
                 say(line)
             wait(process)
         except Interrupted:
@@ -39,9 +40,10 @@ def serve(plan: Plan, repository: Path, say: Callable[[str], None]) -> None:
             stop_embedded(process, ready["id"])
 
 
-def exports(endpoint: str, region: str, repository: Path) -> list[str]:
+def exports(endpoint: str, region: str, repository: Path, time_scale: float) -> list[str]:
     """Return the lines to paste into another terminal."""
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in embedded_variables(endpoint, region).items()]
+    variables = {**embedded_variables(endpoint, region), contract.TIME_SCALE_VARIABLE: f"{time_scale:g}"}
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
     path = f"{node_folder()}:{repository / 'node_modules' / '.bin'}:{repository / '.venv' / 'bin'}"
     return [
         "# An AWS of this machine's own is up. In another terminal, in this folder:",
@@ -51,6 +53,7 @@ def exports(endpoint: str, region: str, repository: Path) -> list[str]:
         "# then, for example:",
         "#   cdk deploy ReadinessStack --require-approval never",
         "#   cdk destroy ReadinessStack --force",
+        "#   readiness run --target aws      (its record says: emulated)",
         "# Ctrl-C here stops it and all that it runs.",
     ]
 

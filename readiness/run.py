@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import subprocess
 import traceback
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import readiness
-from readiness import baseline, decide, evidence, gates, plan, report, staging, triage, waivers
+from readiness import baseline, contract, decide, evidence, gates, plan, report, runner, staging, triage, waivers
 from readiness.cloud import Connection, Target, connect
 from readiness.errors import EvidenceError, PlanError, ReadinessError, TeardownError, UsageError
 from readiness.gate import Context, Gate
@@ -37,7 +38,7 @@ from readiness.model import (
     spell_duration,
 )
 from readiness.narrator import Narrator
-from readiness.removal import remove_stack
+from readiness.removal import remove_run
 
 RUNS = Path(".readiness") / "runs"
 
@@ -118,8 +119,9 @@ def run(request: Request, narrator: Narrator) -> tuple[Record, Path]:
         narrator.warn(this.troubles[-1])
     except Interrupted:
         if this.signals.gave_up:
-            this.leftovers.append(f"what run {this.id} had made (its teardown was given up)")
-            narrator.warn(f"The teardown was given up; `readiness teardown {this.id}` finishes it.")
+            this.leftovers.extend(given_up(this))
+            narrator.warn("The teardown was given up. May still exist: " + ", ".join(this.leftovers))
+            narrator.warn(f"`readiness teardown {this.id}` finishes it.")
         else:
             narrator.warn("Interrupted, and torn down.")
     except TeardownError as error:
@@ -136,7 +138,22 @@ def run(request: Request, narrator: Narrator) -> tuple[Record, Path]:
         this.troubles.append(f"The harness failed: {error!r}; see artifacts/traceback.txt")
         narrator.warn(this.troubles[-1])
     this.interrupted = this.signals.interrupted
-    return conclude(this), this.bundle.root
+    try:
+        return conclude(this), this.bundle.root
+    except EvidenceError as error:
+        if left := (*this.leftovers, *remaining(this.results)):
+            hint = f"{error}\n  To finish the teardown: readiness teardown {this.id}"
+            raise TeardownError(tuple(dict.fromkeys(left)), hint=hint) from error
+        raise
+
+
+def given_up(this: Run) -> list[str]:
+    """Return what may be left of a run whose teardown somebody cut off: all that its ledger announces, and its end not."""
+    entries = this.ledger.entries()
+    if any(entry.event == "stack-deleted" for entry in entries):
+        return [f"what services made for run {this.id} (its teardown was given up after its stack had gone)"]
+    names = dict.fromkeys(f"{entry.kind} {entry.name}" for entry in entries if entry.event == "about-to-create")
+    return [f"{name} (the teardown was given up)" for name in names]
 
 
 def freeze(request: Request, narrator: Narrator) -> Run:
@@ -165,6 +182,8 @@ def freeze(request: Request, narrator: Narrator) -> Run:
         commit=commit,
         dirty=str(dirty).lower(),
         bundle=str(bundle.root),
+        retained=json.dumps(frozen.gates.settings.get("leftovers", {}).get("retained", [])),
+        **runner.mark(),
     )
     return Run(
         id=run_id,
@@ -282,7 +301,14 @@ def deploy_and_drill(
         ask(this, Stage.DISRUPTIVE, standing)
     finally:
         with this.signals.tearing_down(), this.span("Destroy the clone"):
-            remove_stack(connection.client, staging.stack_name(this.id), this.ledger)
+            take_away(this, connection)
+
+
+def take_away(this: Run, connection: Connection) -> None:
+    """Remove all that the run made; what is in doubt afterwards is for the gate ``leftovers`` to tell."""
+    keep = tuple(this.plan.gates.settings.get("leftovers", {}).get("retained", ()))
+    for trouble in remove_run(connection.client, this.id, this.ledger, say=this.narrator.say, keep=keep):
+        this.narrator.warn(trouble)
 
 
 def keep_templates(this: Run, assembly: staging.Assembly) -> None:
@@ -461,7 +487,8 @@ def remaining(results: list[GateResult]) -> tuple[str, ...]:
     names: list[str] = []
     for result in results:
         if result.stage is Stage.AFTER_TEARDOWN:
-            names += [each.finding.subject for each in result.findings]
+            told = (contract.RETAINED_RULE, contract.RETAINED_MISSING_RULE)
+            names += [each.finding.subject for each in result.findings if each.finding.rule not in told]
             names += [gap.what for gap in result.judgement.gaps]
     return tuple(names)
 

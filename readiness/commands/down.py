@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from readiness.decide import ExitCode
+from readiness.narrator import Narrator
 
 
 def add(commands: Any) -> None:
@@ -21,6 +22,6 @@ def add(commands: Any) -> None:
 def _down(arguments: argparse.Namespace) -> int:
     from readiness.standing import down
 
-    for line in down(Path.cwd(), arguments.run_id):
+    for line in down(Path.cwd(), arguments.run_id, Narrator().say):
         print(line)
     return ExitCode.GO

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from readiness import aftermath
+from readiness import aftermath, cloud, removal
 from readiness.errors import CloudError, ReadinessError, TeardownError
 from readiness.gates import leftovers
 from readiness.inventory import Resource
@@ -153,6 +153,7 @@ class Aws:
 
     def __init__(self) -> None:
         self.account = ACCOUNT
+        self.endpoint = ""
         self.steps = []
         self.left = []
         family = f"{STACK}-bad-release"
@@ -166,19 +167,27 @@ class Aws:
             deregister_task_definition=lambda **asked: self.steps.append(f"deregister {asked['taskDefinition']}"),
         )
 
+    quiet = {
+        "logs": FakeClient(describe_log_groups={"logGroups": []}),
+        "rds": FakeClient(
+            describe_db_cluster_snapshots={"DBClusterSnapshots": []}, describe_db_snapshots={"DBSnapshots": []}
+        ),
+        "elasticache": FakeClient(describe_snapshots={"Snapshots": []}),
+    }
+
     def remove(self, name):
         self.steps.append(f"destroy {name}")
 
     def client(self, service):
-        return {"ecs": self.ecs, "cloudformation": "cloudformation"}[service]
+        return {"ecs": self.ecs, "cloudformation": "cloudformation", **self.quiet}[service]
 
 
 @pytest.fixture
 def aws(monkeypatch):
     aws = Aws()
     regions = []
-    monkeypatch.setattr(aftermath, "connect_aws", lambda region, production: regions.append(region) or aws)
-    monkeypatch.setattr(aftermath, "remove_stack", lambda clients, name, ledger: aws.remove(name))
+    monkeypatch.setattr(cloud, "connect_aws", lambda region, production: regions.append(region) or aws)
+    monkeypatch.setattr(removal, "remove_stack", lambda clients, name, ledger, say: aws.remove(name))
 
     def look(clients, ledger):
         aws.steps.append("look")
@@ -231,8 +240,9 @@ def test_nothing_is_touched_in_another_account(ledger, teardown, aws):
     on_aws(ledger)
     aws.account = "999999999999"
 
-    with pytest.raises(ReadinessError, match=f"is in account {ACCOUNT}, but your credentials are for 999999999999"):
+    with pytest.raises(TeardownError, match=f"May still exist: stack {STACK}") as caught:
         teardown()
+    assert f"is in account {ACCOUNT}, but your credentials are for 999999999999" in caught.value.hint
     assert aws.steps == []
 
 
@@ -266,3 +276,43 @@ def test_what_is_left_is_named_with_what_went_wrong_on_the_way(ledger, teardown,
         teardown()
     assert caught.value.leftovers == ("queue",)
     assert "DELETE_FAILED: in use" in caught.value.hint
+
+
+def test_expired_credentials_leave_the_run_standing_with_the_way_to_go_on(ledger, teardown, aws, monkeypatch):
+    """Whoever may not even ask cannot say that nothing is left."""
+    on_aws(ledger)
+
+    def expired(region, production):
+        raise CloudError("AWS does not say who you are: ExpiredToken.", hint="Log in.")
+
+    monkeypatch.setattr(cloud, "connect_aws", expired)
+
+    with pytest.raises(TeardownError, match=f"stack {STACK}") as caught:
+        teardown()
+    assert "Log in." in caught.value.hint
+    assert f"readiness teardown {RUN}" in caught.value.hint
+
+
+def test_a_source_that_does_not_answer_is_no_proof(ledger, teardown, aws, monkeypatch):
+    on_aws(ledger)
+
+    def look(clients, ledger):
+        raise CloudError("Reading the tag index failed: AccessDenied")
+
+    monkeypatch.setattr(leftovers, "look", look)
+
+    with pytest.raises(TeardownError, match="May still exist") as caught:
+        teardown()
+    assert "AccessDenied" in caught.value.hint
+    assert f"readiness teardown {RUN}" in caught.value.hint
+
+
+def test_what_the_plan_retains_is_told_and_is_no_leftover(ledger, teardown, aws):
+    ledger.note("run-started", name=RUN, target="aws", region="eu-central-1", retained='["archive"]')
+    ledger.about_to_create("stack", STACK, account=ACCOUNT, region="eu-central-1")
+    aws.left = [resource("gone"), resource("there", name="archive")]
+
+    said = teardown()
+
+    assert "archive: AWS::SQS::Queue stays on purpose" in said[0]
+    assert said[1] == f"{RUN}: 2 things were asked for; nothing else is left"

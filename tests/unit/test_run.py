@@ -479,11 +479,13 @@ class World:
         return staging.Assembly(folder=folder, templates=(folder / "shop.template.json",))
 
     def deploy(self, connection, assembly, **how):
+        how["ledger"].about_to_create("stack", f"readiness-{how['run_id']}")
         self.step("deploy")
         return Clone(run_id=how["run_id"], stack_name="s", stack_id="s", outputs={}, expires_at=how["expires_at"])
 
-    def destroy(self, clients, name, ledger):
+    def destroy(self, clients, run_id, ledger, **how):
         self.step("destroy")
+        return []
 
 
 @pytest.fixture
@@ -493,7 +495,7 @@ def world(monkeypatch, known):
     monkeypatch.setattr(run, "connect", world.connect)
     for name in ("synthesize", "deploy"):
         monkeypatch.setattr(staging, name, getattr(world, name))
-    monkeypatch.setattr(run, "remove_stack", world.destroy)
+    monkeypatch.setattr(run, "remove_run", world.destroy)
 
     def looking(name):
         def observe(ctx, settings):
@@ -637,5 +639,5 @@ def test_a_teardown_that_is_given_up_leaves_something(world, whole):
     record = whole()
 
     assert record.interrupted
-    assert record.leftovers == (f"what run {record.run_id} had made (its teardown was given up)",)
+    assert record.leftovers == (f"stack readiness-{record.run_id} (the teardown was given up)",)
     assert decide.exit_code(record) == 4
