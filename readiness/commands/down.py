@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from readiness.commands.output import tell
 from readiness.decide import ExitCode
 from readiness.narrator import Narrator
 
@@ -23,5 +24,5 @@ def _down(arguments: argparse.Namespace) -> int:
     from readiness.standing import down
 
     for line in down(Path.cwd(), arguments.run_id, Narrator().say):
-        print(line)
+        tell(line)
     return ExitCode.GO
