@@ -10,8 +10,8 @@ from typing import Any
 
 import psutil
 
-from readiness import contract
-from readiness.cloud import await_end, reach_again, servers, strays
+from readiness import contract, runner
+from readiness.cloud import await_end, programs_of, reach_again, servers, strays
 from readiness.errors import CloudError, ReadinessError, TeardownError
 from readiness.gates import leftovers
 from readiness.ledger import FILE, Entry, Ledger
@@ -19,7 +19,7 @@ from readiness.removal import remove_run
 from readiness.run import RUNS
 
 _STOP_DEADLINE_S = 30.0
-_RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4}")
+_RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
 def teardown(repository: Path, run_id: str, narrate: Callable[[str], None]) -> list[str]:
@@ -47,9 +47,34 @@ def teardown(repository: Path, run_id: str, narrate: Callable[[str], None]) -> l
         )
     if begun is None:
         return [f"{run_id}: its ledger announces nothing; nothing was made"]
+    refuse_living(run_id, entries)
+    end_programs(run_id)
     if begun.details["target"] == "embedded":
         return teardown_embedded(run_id, entries)
     return teardown_aws(run_id, begun, ledger, narrate)
+
+
+def refuse_living(run_id: str, entries: tuple[Entry, ...]) -> None:
+    """Refuse to take a clone from under a run that is still at work: its own teardown is the better one.
+
+    Raises:
+        ReadinessError: its runner is alive, on this machine.
+    """
+    if runner.is_alive(entries):
+        pid = next(entry.details["pid"] for entry in reversed(entries) if "pid" in entry.details)
+        raise ReadinessError(
+            f"{run_id} is still at work, in process {pid}.",
+            hint=f"Interrupt it once, and it tears down itself: Ctrl-C there, or kill {pid}.",
+        )
+
+
+def end_programs(run_id: str) -> None:
+    """End what a killed runner left running, before anything is asked: a deployment goes on without whoever began it.
+
+    Raises:
+        TeardownError: a program could not be ended.
+    """
+    await_end(lambda: programs_of(run_id), deadline_s=0)
 
 
 def find_ledger(repository: Path, run_id: str) -> Path:

@@ -6,6 +6,7 @@ own, or that of one of its resources.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -93,7 +94,7 @@ KINDS: Mapping[str, Kind] = {
         parameter="SnapshotName",
     ),
 }
-"""Each kind that is looked for. A last snapshot, taken when a database or a cache is deleted, stays until it is deleted.
+"""Each kind that is looked for. A last snapshot, taken when a database or a cache is deleted, stays.
 https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/USER_DeleteCluster.html
 https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/backups-final.html
 """
@@ -113,8 +114,12 @@ def carrying(clients: Clients, names: tuple[str, ...]) -> Iterator[Byproduct]:
 
 
 def _carries(text: str, names: tuple[str, ...]) -> bool:
-    """Say whether *text* holds one of the names of the run or of its resources; CloudFormation cuts run ids short."""
-    return any(name in text for name in names if len(name) >= TELLING)
+    """Say whether *text* holds one of the names, whole: the run of ``ada`` is not the one of ``adam``."""
+    return any(_whole(name).search(text) for name in names if len(name) >= TELLING and name in text)
+
+
+def _whole(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])")
 
 
 def delete(clients: Clients, found: Byproduct) -> None:

@@ -375,10 +375,19 @@ def servers(folder: str) -> list[psutil.Process]:
 
 def strays(embedded_id: str) -> list[psutil.Process]:
     """Return the processes that an embedded AWS started: they carry its id."""
+    return _carrying(EMBEDDED_ID_VARIABLE, embedded_id)
+
+
+def programs_of(run_id: str) -> list[psutil.Process]:
+    """Return the programs that a run started on this machine, such as a deployment: they carry its id."""
+    return _carrying(contract.RUN_VARIABLE, run_id)
+
+
+def _carrying(variable: str, value: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if process.environ().get(EMBEDDED_ID_VARIABLE) == embedded_id and process.pid != os.getpid():
+            if process.environ().get(variable) == value and process.pid != os.getpid():
                 found.append(process)
     return found
 

@@ -23,6 +23,9 @@ CONTEXT_PLAN: Final = "plan"
 FLEET_IMAGE_VARIABLE: Final = "READINESS_FLEET_IMAGE"
 """Environment variable naming the fleet's image; it outranks the plan, so that no image has to be built."""
 
+RUN_VARIABLE: Final = "READINESS_RUN_ID"
+"""Every program that a run starts carries it: whoever finishes a killed run's teardown ends what it left running."""
+
 TIME_SCALE_VARIABLE: Final = "READINESS_TIME_SCALE"
 """Environment variable by which an emulated AWS that was started elsewhere says how much it shortens waiting times."""
 

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -56,7 +55,8 @@ class Signals:
             yield
             return
         self._warn = warn
-        heard = [number for number in _STOPPING if signal.getsignal(number) is not signal.SIG_IGN]  # as under nohup
+        nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        heard = [number for number in _STOPPING if not (nohup and number == signal.SIGHUP)]
         previous = {number: signal.signal(number, self._on_signal) for number in heard}
         previous[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._on_alarm)
         try:

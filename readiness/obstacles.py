@@ -140,6 +140,4 @@ OBSTACLES = (
 def of(resource: Resource) -> tuple[Obstacle, ...]:
     """Return what may be in the way of a resource that could not be deleted."""
     reason = resource.get("ResourceStatusReason") or ""
-    return tuple(
-        each for each in OBSTACLES if resource["ResourceType"] in each.kinds and each.reason.search(reason)
-    )
+    return tuple(each for each in OBSTACLES if resource["ResourceType"] in each.kinds and each.reason.search(reason))

@@ -148,7 +148,7 @@ def run(request: Request, narrator: Narrator) -> tuple[Record, Path]:
 
 
 def given_up(this: Run) -> list[str]:
-    """Return what may be left of a run whose teardown somebody cut off: all that its ledger announces, and its end not."""
+    """Return what may be left of a run whose teardown somebody cut off: all that its ledger announces."""
     entries = this.ledger.entries()
     if any(entry.event == "stack-deleted" for entry in entries):
         return [f"what services made for run {this.id} (its teardown was given up after its stack had gone)"]

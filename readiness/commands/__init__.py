@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from readiness.commands import aws, compare, down, drill, gates, plan, report, run, scan, teardown, up, verify, waive
+from readiness.commands import (
+    aws,
+    compare,
+    down,
+    drill,
+    gates,
+    plan,
+    report,
+    run,
+    scan,
+    sweep,
+    teardown,
+    up,
+    verify,
+    waive,
+)
 
-COMMANDS = (run, scan, waive, verify, report, compare, gates, plan, up, drill, down, teardown, aws)
+COMMANDS = (run, scan, waive, verify, report, compare, gates, plan, up, drill, down, teardown, sweep, aws)
 """In the order of the help."""

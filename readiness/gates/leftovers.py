@@ -67,9 +67,7 @@ def look(clients: Clients, ledger: Ledger) -> Observation:
     )
 
 
-def _recorded(
-    clients: Clients, entries: tuple[Entry, ...], stacks: list[str]
-) -> list[tuple[str, str, str]]:
+def _recorded(clients: Clients, entries: tuple[Entry, ...], stacks: list[str]) -> list[tuple[str, str, str]]:
     """Return type, physical and logical id of each resource that the stack had.
 
     They were written down when it was deployed, or before it was deleted. Where nobody came to that, as when a runner

@@ -155,6 +155,13 @@ class Aws:
         self.account = ACCOUNT
         self.endpoint = ""
         self.steps = []
+        self.quiet = {
+            "logs": FakeClient(describe_log_groups={"logGroups": []}),
+            "rds": FakeClient(
+                describe_db_cluster_snapshots={"DBClusterSnapshots": []}, describe_db_snapshots={"DBSnapshots": []}
+            ),
+            "elasticache": FakeClient(describe_snapshots={"Snapshots": []}),
+        }
         self.left = []
         family = f"{STACK}-bad-release"
         self.ecs = FakeClient(
@@ -166,14 +173,6 @@ class Aws:
             list_task_definitions={"taskDefinitionArns": [f"arn:x:task-definition/{family}:1", "arn:x:a/other:1"]},
             deregister_task_definition=lambda **asked: self.steps.append(f"deregister {asked['taskDefinition']}"),
         )
-
-    quiet = {
-        "logs": FakeClient(describe_log_groups={"logGroups": []}),
-        "rds": FakeClient(
-            describe_db_cluster_snapshots={"DBClusterSnapshots": []}, describe_db_snapshots={"DBSnapshots": []}
-        ),
-        "elasticache": FakeClient(describe_snapshots={"Snapshots": []}),
-    }
 
     def remove(self, name):
         self.steps.append(f"destroy {name}")

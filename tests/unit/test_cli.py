@@ -529,14 +529,22 @@ def test_a_day_that_is_none_is_a_wrong_command_line(capsys):
 
 def test_a_full_disk_behind_stdout_and_stderr_changes_no_exit_code(tmp_path):
     """What is left must be told to the pipeline by the exit code, whatever becomes of the words."""
-    program = (
-        "import sys; from readiness import cli, __main__; from readiness.errors import TeardownError\n"
-        "from readiness.commands.output import tell\n"
-        "def act(arguments):\n    tell('a verdict')\n    raise TeardownError(['stack'])\n"
-        "cli.build_parser = lambda: type('P', (), {'parse_args': lambda s, a: type('A', (), {'act': staticmethod(act)})})()\n"
-        "__main__.main()"
-    )
-    with open("/dev/full", "w") as full:
+    program = """
+from argparse import ArgumentParser
+from readiness import __main__, cli
+from readiness.commands.output import tell
+from readiness.errors import TeardownError
+
+def act(arguments):
+    tell("a verdict")
+    raise TeardownError(["stack"])
+
+parser = ArgumentParser()
+parser.set_defaults(act=act)
+cli.build_parser = lambda: parser
+__main__.main()
+"""
+    with Path("/dev/full").open("w") as full:
         ended = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, stdout=full, stderr=full, check=False)
 
     assert ended.returncode == ExitCode.LEFTOVERS

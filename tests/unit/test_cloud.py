@@ -118,7 +118,7 @@ def test_an_address_is_awss_own_by_its_domain_and_its_certificate_only(endpoint,
 
 
 def emulate(session, *services):
-    session.endpoints.update({name: "http://localhost:4566" for name in services})
+    session.endpoints.update(dict.fromkeys(services, "http://localhost:4566"))
 
 
 def test_an_endpoint_that_is_not_awss_is_recorded_as_emulated(session, monkeypatch):
