@@ -79,7 +79,8 @@ def main() -> int:
         "--first", type=int, default=0, help="skip the instants before this one, to go on with a matrix"
     )
     arguments = parser.parse_args()
-    instants = list(_instants(arguments.kills, random.Random(arguments.seed)))[arguments.first :]
+    instants = list(_instants(arguments.kills, random.Random(arguments.seed)))
+    instants = instants[arguments.first :][: arguments.slice]
     _say("| killed | last line of the ledger | then standing | command | exit | took | left after it |")
     _say("|---|---|---|---|---|---|---|")
     kills = []
@@ -189,6 +190,7 @@ def _inventory(environment: Mapping[str, str], run_id: str) -> dict[str, int]:
     stacks = [each for each in client("cloudformation").describe_stacks()["Stacks"] if each["StackName"] == name]
     ecs = client("ecs")
     clusters = [arn for arn in ecs.list_clusters()["clusterArns"] if run_id in arn]
+    clusters = [arn for arn in clusters if ecs.describe_clusters(clusters=[arn])["clusters"][0]["status"] == "ACTIVE"]
     tasks = [task for arn in clusters for task in ecs.list_tasks(cluster=arn)["taskArns"]]
     groups = client("logs").describe_log_groups()["logGroups"]
     vpcs = client("ec2").describe_vpcs(Filters=[{"Name": f"tag:{contract.TAG_RUN_ID}", "Values": [run_id]}])["Vpcs"]
@@ -208,10 +210,6 @@ def _inventory(environment: Mapping[str, str], run_id: str) -> dict[str, int]:
         "roles": len(roles),
         "programs": len(programs),
     }
-
-
-def _status(ecs: Any, cluster: str) -> str:
-    return str(ecs.describe_clusters(clusters=[cluster])["clusters"][0]["status"])
 
 
 def _carries(process: psutil.Process, run_id: str) -> bool:

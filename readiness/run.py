@@ -6,15 +6,28 @@ import json
 import secrets
 import subprocess
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import readiness
-from readiness import baseline, contract, decide, evidence, gates, plan, report, runner, staging, triage, waivers
+from readiness import (
+    baseline,
+    contract,
+    decide,
+    evidence,
+    gates,
+    plan,
+    progress,
+    report,
+    runner,
+    staging,
+    triage,
+    waivers,
+)
 from readiness.cloud import Connection, Target, connect
 from readiness.errors import EvidenceError, PlanError, ReadinessError, TeardownError, UsageError
 from readiness.gate import Context, Gate
@@ -24,6 +37,7 @@ from readiness.ledger import Ledger
 from readiness.loadgen import template, workload_files
 from readiness.model import (
     Candidate,
+    Clone,
     Environment,
     Gap,
     GateResult,
@@ -110,9 +124,21 @@ def run(request: Request, narrator: Narrator) -> tuple[Record, Path]:
     """
     this = freeze(request, narrator)
     narrator.say(f"Run {this.id}: {this.plan.service.name} on {request.target}; evidence in {this.bundle.root}")
+    return see_through(this, observe_everything, this.plan.budget.wall_clock)
+
+
+def see_through(this: Run, observe: Callable[[Run], None], within: timedelta) -> tuple[Record, Path]:
+    """Let *observe* ask the gates, and decide, whatever becomes of it; return the record and the bundle.
+
+    Raises:
+        PlanError: the account is one that the plan lists as production.
+        EvidenceError: there could be no record.
+        TeardownError: there could be none, and something may be left.
+    """
+    narrator = this.narrator
     try:
-        with this.signals.caught(narrator.warn, this.plan.budget.wall_clock.total_seconds()):
-            observe_everything(this)
+        with this.signals.caught(narrator.warn, within.total_seconds()):
+            observe(this)
     except OutOfTime:
         limit = spell_duration(this.plan.budget.wall_clock)
         this.troubles.append(f"The run took longer than budget.wall_clock ({limit})")
@@ -182,6 +208,8 @@ def freeze(request: Request, narrator: Narrator) -> Run:
         commit=commit,
         dirty=str(dirty).lower(),
         bundle=str(bundle.root),
+        version=readiness.__version__,
+        only=json.dumps(request.only),
         retained=json.dumps(frozen.gates.settings.get("leftovers", {}).get("retained", [])),
         **runner.mark(),
     )
@@ -271,32 +299,45 @@ def observe_everything(this: Run) -> None:
                 expires_at=expires_at,
             )
             keep_templates(this, assembly)
-        context = make_context(this, connection, assembly)
-        ask(this, Stage.BEFORE_DEPLOY, context)
-        if not deployable(this):
-            return
-        try:
-            deploy_and_drill(this, connection, assembly, context, expires_at)
-        finally:
-            with this.signals.tearing_down():
-                ask(this, Stage.AFTER_TEARDOWN, context)
+        ask_all(this, connection, assembly, expires_at)
+
+
+def ask_all(
+    this: Run, connection: Connection, assembly: staging.Assembly, expires_at: datetime, clone: Clone | None = None
+) -> None:
+    """Ask the gates of every stage, with a clone in between; one that stands already is given as *clone*."""
+    context = make_context(this, connection, assembly)
+    ask(this, Stage.BEFORE_DEPLOY, context)
+    if clone is None and not deployable(this):
+        return
+    try:
+        deploy_and_drill(this, connection, assembly, context, expires_at, clone)
+    finally:
+        with this.signals.tearing_down():
+            ask(this, Stage.AFTER_TEARDOWN, context)
 
 
 def deploy_and_drill(
-    this: Run, connection: Connection, assembly: staging.Assembly, context: Context, expires_at: datetime
+    this: Run,
+    connection: Connection,
+    assembly: staging.Assembly,
+    context: Context,
+    expires_at: datetime,
+    clone: Clone | None,
 ) -> None:
     """Deploy the clone, ask the steady and then the disruptive gates, and destroy it."""
     try:
-        with this.span("Deploy the clone"):
-            deployed = staging.deploy(
-                connection,
-                assembly,
-                repository=this.request.repository,
-                run_id=this.id,
-                expires_at=expires_at,
-                ledger=this.ledger,
-            )
-        standing = replace(context, deployed=deployed)
+        if clone is None:
+            with this.span("Deploy the clone"):
+                clone = staging.deploy(
+                    connection,
+                    assembly,
+                    repository=this.request.repository,
+                    run_id=this.id,
+                    expires_at=expires_at,
+                    ledger=this.ledger,
+                )
+        standing = replace(context, deployed=clone)
         ask(this, Stage.STEADY, standing)
         ask(this, Stage.DISRUPTIVE, standing)
     finally:
@@ -348,12 +389,15 @@ def deployable(this: Run) -> bool:
 
 
 def ask(this: Run, stage: Stage, context: Context) -> None:
-    """Ask the gates of a stage, one after the other."""
+    """Ask the gates of a stage that have no result yet, one after the other."""
     for gate in this.asked:
-        if gate.stage is stage:
+        if gate.stage is stage and all(result.gate != gate.id for result in this.results):
+            if stage is not Stage.AFTER_TEARDOWN:
+                progress.note_begun(this.ledger, gate.id)
             with this.span(gate.question):
                 result = attempt(this, gate, context)
             this.results.append(result)
+            progress.keep(this.folder, this.ledger, this.bundle.root, result)
             this.narrator.result(result)
 
 

@@ -10,6 +10,7 @@ from readiness.commands import (
     gates,
     plan,
     report,
+    resume,
     run,
     scan,
     sweep,
@@ -19,5 +20,5 @@ from readiness.commands import (
     waive,
 )
 
-COMMANDS = (run, scan, waive, verify, report, compare, gates, plan, up, drill, down, teardown, sweep, aws)
+COMMANDS = (run, resume, scan, waive, verify, report, compare, gates, plan, up, drill, down, teardown, sweep, aws)
 """In the order of the help."""

@@ -49,7 +49,12 @@ def _run(arguments: argparse.Namespace) -> int:
         baseline=arguments.baseline,
     )
     record, bundle = run(request, Narrator())
-    tell(evidence.to_json(Record, record).decode().rstrip() if arguments.json else _verdict(record, bundle))
+    return told(record, bundle, as_json=arguments.json)
+
+
+def told(record: Record, bundle: Path, *, as_json: bool) -> ExitCode:
+    """Print what a run came to, and return its exit code."""
+    tell(evidence.to_json(Record, record).decode().rstrip() if as_json else _verdict(record, bundle))
     code = decide.exit_code(record)
     if record.interrupted and code is not ExitCode.LEFTOVERS:
         return ExitCode.INTERRUPTED

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 
 import pytest
 
-from readiness import aftermath, cloud, removal
+from readiness import aftermath, cloud, removal, runner
 from readiness.errors import CloudError, ReadinessError, TeardownError
 from readiness.gates import leftovers
 from readiness.inventory import Resource
@@ -68,7 +69,7 @@ def test_a_ledger_without_its_first_line_is_not_taken_for_an_empty_one(ledger, t
 @pytest.fixture
 def processes(monkeypatch):
     """The processes that are left, and who was asked for."""
-    left = SimpleNamespace(servers=[], strays=[], asked=[], ended=[])
+    left = SimpleNamespace(servers=[], strays=[], programs_of=[], asked=[], ended=[])
 
     def find(kind):
         def found(name):
@@ -78,11 +79,15 @@ def processes(monkeypatch):
         return found
 
     def await_end(find, *, deadline_s):
-        left.ended += find()
-        left.servers, left.strays = [], []
+        for each in find():
+            left.ended.append(each)
+            for kind in (left.servers, left.strays, left.programs_of):
+                if each in kind:
+                    kind.remove(each)
 
     monkeypatch.setattr(aftermath, "servers", find("servers"))
     monkeypatch.setattr(aftermath, "strays", find("strays"))
+    monkeypatch.setattr(aftermath, "programs_of", find("programs_of"))
     monkeypatch.setattr(aftermath, "await_end", await_end)
     return left
 
@@ -107,6 +112,25 @@ def test_the_processes_of_a_run_that_was_cut_off_are_ended_and_proven_gone(ledge
         f"{RUN}: the run was cut off",
         f"{RUN}: no process of its embedded AWS is left (3 were still there when asked)",
     ]
+
+
+def test_a_deployment_that_goes_on_without_its_runner_is_ended_before_anything_is_asked(ledger, teardown, processes):
+    embedded(ledger)
+    processes.programs_of = ["cdk deploy"]
+
+    teardown()
+
+    assert processes.ended == ["cdk deploy"]
+    assert processes.asked[0] == ("programs_of", RUN)
+
+
+def test_a_run_that_is_still_at_work_is_not_torn_down_from_under_itself(ledger, teardown, processes):
+    ledger.note("run-started", name=RUN, target="embedded", region="eu-west-1", **runner.mark())
+
+    with pytest.raises(ReadinessError, match=f"{RUN} is still at work, in process {os.getpid()}") as caught:
+        teardown()
+    assert f"kill {os.getpid()}" in caught.value.hint
+    assert processes.asked == []
 
 
 def test_an_embedded_aws_that_was_never_ready_is_looked_for_too(ledger, teardown, processes):
