@@ -21,12 +21,14 @@ class EmbeddedSettings:
         time_scale: Factor (>= 1) by which waiting times are shortened: alarm periods, health-check intervals, bake
             times and deregistration delays last 1/time_scale of what the template says. Timestamps stay real.
         region: The one region that it answers for.
+        refused_ratio: Share of its customers' API calls that it refuses, as a busy AWS does.
     """
 
     state_dir: Path
     images: dict[str, tuple[str, ...]] = field(default_factory=dict)
     time_scale: float = 1.0
     region: str = "eu-west-1"
+    refused_ratio: float = 0.0
 
     def to_json(self) -> str:
         """Return the settings as one JSON document, for the child process's command line or file."""
@@ -41,4 +43,5 @@ class EmbeddedSettings:
             images={name: tuple(argv) for name, argv in raw["images"].items()},
             time_scale=float(raw["time_scale"]),
             region=raw["region"],
+            refused_ratio=float(raw.get("refused_ratio", 0)),
         )
