@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import shlex
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from readiness import contract
 from readiness.cloud import connect_embedded, embedded_settings, embedded_variables, start_embedded, stop_embedded
+from readiness.errors import ReadinessError
 from readiness.interruption import Interrupted, Signals
 from readiness.ledger import FILE, Ledger
 from readiness.model import Plan
@@ -24,7 +27,7 @@ def serve(plan: Plan, repository: Path, say: Callable[[str], None]) -> None:
         TeardownError: processes of it outlived it.
     """
     folder = repository / ".readiness" / "aws"
-    with Signals().caught(say):
+    with _alone(folder), Signals().caught(say):
         process, ready = start_embedded(
             embedded_settings(plan, folder), repository=repository, ledger=Ledger(folder / FILE)
         )
@@ -38,6 +41,24 @@ def serve(plan: Plan, repository: Path, say: Callable[[str], None]) -> None:
             say("# stopping")
         finally:
             stop_embedded(process, ready["id"])
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Refuse a second one in the same folder: both would write the same files.
+
+    Raises:
+        ReadinessError: one is up already.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ReadinessError(
+                f"An embedded AWS is up in {folder} already.", hint="Use that one, or stop it with Ctrl-C first."
+            ) from None
+        yield
 
 
 def exports(endpoint: str, region: str, repository: Path, time_scale: float) -> list[str]:

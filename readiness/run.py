@@ -145,7 +145,7 @@ def see_through(this: Run, observe: Callable[[Run], None], within: timedelta) ->
         narrator.warn(this.troubles[-1])
     except Interrupted:
         if this.signals.gave_up:
-            this.leftovers.extend(given_up(this))
+            this.leftovers.extend(announced(this, "the teardown was given up"))
             narrator.warn("The teardown was given up. May still exist: " + ", ".join(this.leftovers))
             narrator.warn(f"`readiness teardown {this.id}` finishes it.")
         else:
@@ -173,13 +173,13 @@ def see_through(this: Run, observe: Callable[[Run], None], within: timedelta) ->
         raise
 
 
-def given_up(this: Run) -> list[str]:
-    """Return what may be left of a run whose teardown somebody cut off: all that its ledger announces."""
+def announced(this: Run, why: str) -> list[str]:
+    """Return what may be left of a run where nobody could look: all that its ledger announces, or what came of it."""
     entries = this.ledger.entries()
     if any(entry.event == "stack-deleted" for entry in entries):
-        return [f"what services made for run {this.id} (its teardown was given up after its stack had gone)"]
+        return [f"what services made for run {this.id}, outside of its stack ({why})"]
     names = dict.fromkeys(f"{entry.kind} {entry.name}" for entry in entries if entry.event == "about-to-create")
-    return [f"{name} (the teardown was given up)" for name in names]
+    return [f"{name} ({why})" for name in names if not name.startswith("embedded-aws ")]
 
 
 def freeze(request: Request, narrator: Narrator) -> Run:
@@ -398,6 +398,8 @@ def ask(this: Run, stage: Stage, context: Context) -> None:
                 result = attempt(this, gate, context)
             this.results.append(result)
             progress.keep(this.folder, this.ledger, this.bundle.root, result)
+            if stage is Stage.AFTER_TEARDOWN and result.observation is None:
+                this.leftovers.extend(announced(this, "nobody could look for it"))
             this.narrator.result(result)
 
 
@@ -527,13 +529,16 @@ def put_page(this: Run, record: Record) -> None:
 
 
 def remaining(results: list[GateResult]) -> tuple[str, ...]:
-    """Return what the gates after the teardown found, or could not rule out, to be still there."""
+    """Return what the gates after the teardown found, or could not rule out, to be still there.
+
+    A gate that could not look at all has its own question as its gap; what may be left then, ``ask`` has told.
+    """
     names: list[str] = []
     for result in results:
         if result.stage is Stage.AFTER_TEARDOWN:
             told = (contract.RETAINED_RULE, contract.RETAINED_MISSING_RULE)
             names += [each.finding.subject for each in result.findings if each.finding.rule not in told]
-            names += [gap.what for gap in result.judgement.gaps]
+            names += [gap.what for gap in result.judgement.gaps if gap.what != result.question]
     return tuple(names)
 
 
