@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and leave with its exit code, even where nobody reads its stderr any more."""
     from readiness.cli import command
 
-    sys.exit(command(sys.argv[1:]))
+    code = command(sys.argv[1:])
+    try:
+        sys.stderr.flush()
+    except OSError:  # Python would flush it again at the exit, fail, and leave with 120 in place of the code
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from readiness import contract, staging
-from readiness.cloud import await_end, connect_aws, servers, strays, translated
+from readiness import contract, runner
+from readiness.cloud import await_end, programs_of, reach_again, servers, strays
 from readiness.errors import CloudError, ReadinessError, TeardownError
 from readiness.gates import leftovers
 from readiness.ledger import FILE, Entry, Ledger
-from readiness.removal import remove_stack
+from readiness.removal import remove_run
 from readiness.run import RUNS
 
 _STOP_DEADLINE_S = 30.0
-Step = Callable[[], None]
-_RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4}")
+_RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
 def teardown(repository: Path, run_id: str, narrate: Callable[[str], None]) -> list[str]:
@@ -48,9 +47,34 @@ def teardown(repository: Path, run_id: str, narrate: Callable[[str], None]) -> l
         )
     if begun is None:
         return [f"{run_id}: its ledger announces nothing; nothing was made"]
+    refuse_living(run_id, entries)
+    end_programs(run_id)
     if begun.details["target"] == "embedded":
         return teardown_embedded(run_id, entries)
     return teardown_aws(run_id, begun, ledger, narrate)
+
+
+def refuse_living(run_id: str, entries: tuple[Entry, ...]) -> None:
+    """Refuse to take a clone from under a run that is still at work: its own teardown is the better one.
+
+    Raises:
+        ReadinessError: its runner is alive, on this machine.
+    """
+    if runner.is_alive(entries):
+        pid = next(entry.details["pid"] for entry in reversed(entries) if "pid" in entry.details)
+        raise ReadinessError(
+            f"{run_id} is still at work, in process {pid}.",
+            hint=f"Interrupt it once, and it tears down itself: Ctrl-C there, or kill {pid}.",
+        )
+
+
+def end_programs(run_id: str) -> None:
+    """End what a killed runner left running, before anything is asked: a deployment goes on without whoever began it.
+
+    Raises:
+        TeardownError: a program could not be ended.
+    """
+    await_end(lambda: programs_of(run_id), deadline_s=0)
 
 
 def find_ledger(repository: Path, run_id: str) -> Path:
@@ -89,79 +113,67 @@ def teardown_embedded(run_id: str, entries: tuple[Entry, ...]) -> list[str]:
 
 
 def teardown_aws(run_id: str, begun: Entry, ledger: Ledger, narrate: Callable[[str], None]) -> list[str]:
-    """Stop the run's tasks, deregister its task definitions, delete its stack, and ask for each thing by name."""
-    connection = connect_aws(begun.details["region"], ())
+    """Take away what the run made in its account, and ask for each thing by name.
+
+    Raises:
+        TeardownError: something of it may still exist, be it only because nobody may ask.
+    """
     made = ledger.created()
-    accounts = {entry.details["account"] for entry in made if entry.kind == "stack"}
-    if accounts - {connection.account}:
-        raise ReadinessError(
-            f"Run {run_id} is in account {', '.join(accounts)}, but your credentials are for {connection.account}.",
-            hint="Use the credentials of that account.",
-        )
+    try:
+        connection = reach_again(begun.details["region"], ledger.entries())
+    except CloudError as error:
+        if not made:
+            raise
+        left = [f"{entry.kind} {entry.name}" for entry in made]
+        raise TeardownError(left, hint=f"{error}\n  Then: readiness teardown {run_id}") from error
     narrate(f"Tearing down {run_id} in account {connection.account}")
-    return remove(connection.client, run_id, made, ledger)
+    return remove(connection.client, run_id, ledger, narrate)
 
 
-def remove(clients: Callable[[str], Any], run_id: str, made: tuple[Entry, ...], ledger: Ledger) -> list[str]:
+def remove(clients: Callable[[str], Any], run_id: str, ledger: Ledger, narrate: Callable[[str], None]) -> list[str]:
     """Take away what a run made, whatever fails on the way, and prove that it is gone; return what was proven.
 
     Raises:
         TeardownError: something of it may still exist.
         CloudError: something went wrong, though nothing was found to be left.
     """
-    failed = [*_failures(steps(clients, run_id, made, ledger))]
+    keep = retained_by_plan(ledger)
+    failed: list[str] = []
     try:
-        proven = prove(run_id, clients, ledger)
+        failed += remove_run(clients, run_id, ledger, say=narrate, keep=keep)
+    except ReadinessError as error:
+        failed.append(error.message)
+    try:
+        proven = prove(run_id, clients, ledger, keep)
     except TeardownError as error:
         raise TeardownError(error.leftovers, hint="\n  ".join([*failed, error.hint])) from error
+    except CloudError as error:
+        left = [f"{entry.kind} {entry.name}" for entry in ledger.created()]
+        told = "\n  ".join([*failed, str(error), f"Nobody could look for it. Then: readiness teardown {run_id}"])
+        raise TeardownError(left, hint=told) from error
     if failed:
         told = "\n  ".join(failed)
         raise CloudError(told, hint=f"Nothing was found to be left. To be sure: readiness teardown {run_id}")
     return proven
 
 
-def steps(clients: Callable[[str], Any], run_id: str, made: tuple[Entry, ...], ledger: Ledger) -> Iterator[Step]:
-    """Yield what takes away what a run made, in order: what runs first, what it ran in last."""
-    yield lambda: stop_tasks(clients("ecs"), made)
-    for family in sorted({entry.name for entry in made if entry.kind == "task-definition"}):
-        yield partial(deregister_family, clients("ecs"), family)
-    if any(entry.kind == "stack" for entry in made):
-        yield lambda: remove_stack(clients, staging.stack_name(run_id), ledger)
+def retained_by_plan(ledger: Ledger) -> tuple[str, ...]:
+    """Return what the run's plan said is meant to stay, as it was written down before anything was made."""
+    begun = next((entry for entry in ledger.entries() if entry.event == "run-started"), None)
+    return tuple(json.loads(begun.details.get("retained", "[]"))) if begun else ()
 
 
-def _failures(todo: Iterable[Step]) -> Iterator[str]:
-    """Take every step, and yield what went wrong: that one thing cannot be stopped must not leave the rest standing."""
-    for step in todo:
-        try:
-            step()
-        except ReadinessError as error:
-            yield error.message
+def prove(run_id: str, clients: Callable[[str], Any], ledger: Ledger, keep: tuple[str, ...] = ()) -> list[str]:
+    """Ask the gate ``leftovers`` outside of a run.
 
-
-def stop_tasks(ecs: Any, made: tuple[Entry, ...]) -> None:
-    """Stop every task that the run started by itself."""
-    started_by = {entry.details["started_by"] for entry in made if entry.kind == "ecs-task"}
-    with translated("Stopping the run's tasks"):
-        for page in ecs.get_paginator("list_clusters").paginate():
-            for cluster in page["clusterArns"]:
-                for name in started_by:
-                    for task in ecs.list_tasks(cluster=cluster, startedBy=name)["taskArns"]:
-                        ecs.stop_task(cluster=cluster, task=task, reason="readiness teardown")
-
-
-def deregister_family(ecs: Any, family: str) -> None:
-    """Take every active revision of a family out of use."""
-    with translated(f"Deregistering {family}"):
-        for arn in ecs.list_task_definitions(familyPrefix=family, status="ACTIVE")["taskDefinitionArns"]:
-            if arn.rpartition("/")[2].rpartition(":")[0] == family:
-                ecs.deregister_task_definition(taskDefinition=arn)
-
-
-def prove(run_id: str, clients: Callable[[str], Any], ledger: Ledger) -> list[str]:
-    """Ask the gate ``leftovers`` outside of a run."""
+    Raises:
+        TeardownError: something may still exist.
+        CloudError: a source does not answer.
+    """
     seen = leftovers.look(clients, ledger)
-    judged = leftovers.judge(seen, leftovers.Settings())
-    left = [finding.subject for finding in judged.findings] + [gap.what for gap in judged.gaps]
-    if left:
+    judged = leftovers.judge(seen, leftovers.Settings(retained=keep))
+    if left := leftovers.remaining(judged):
         raise TeardownError(left, hint=f"Once its cause is mended: readiness teardown {run_id}")
-    return [f"{run_id}: {judged.examined} things were asked for; none is left"]
+    told = [f"{run_id}: {each.subject}: {each.message}" for each in judged.findings]
+    none = "nothing else" if told else "none"
+    return [*told, f"{run_id}: {judged.examined} things were asked for; {none} is left"]

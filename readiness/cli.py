@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 import readiness
@@ -58,7 +59,8 @@ def command(arguments: Sequence[str]) -> int:
     except ReadinessError as error:
         return _fail(error, ExitCode.NO_RELIABLE_VERDICT)
     except (KeyboardInterrupt, Interrupted):
-        print("readiness: interrupted", file=sys.stderr)
+        with suppress(OSError):
+            print("readiness: interrupted", file=sys.stderr)
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -66,7 +68,8 @@ def command(arguments: Sequence[str]) -> int:
 
 
 def _fail(error: ReadinessError, code: ExitCode) -> int:
-    print(conceal(f"readiness: {error}"), file=sys.stderr)
+    with suppress(OSError):  # the code must be told although nobody reads the words any more
+        print(conceal(f"readiness: {error}"), file=sys.stderr)
     return code
 
 

@@ -6,17 +6,19 @@ environment with which the CDK CLI reaches the same endpoint.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import psutil
 from botocore.exceptions import BotoCoreError, ClientError
@@ -24,7 +26,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from readiness import contract
 from readiness.embedded.settings import EmbeddedSettings
 from readiness.errors import CloudError, PlanError, TeardownError
-from readiness.ledger import Ledger
+from readiness.ledger import Entry, Ledger
 from readiness.model import Environment, Plan
 
 Target = Literal["aws", "embedded"]
@@ -52,6 +54,7 @@ class Connection:
         variables: What the CDK CLI and its app must have in their environment to reach the same place.
         costs: Whether what is made there costs money, so that somebody must agree first.
         bootstraps_itself: Whether the harness may bootstrap the account for the CDK: nobody's account but its own.
+        endpoint: Where its API answers when that is not AWS; empty on AWS.
     """
 
     target: Target
@@ -63,6 +66,7 @@ class Connection:
     bootstraps_itself: bool
     make_client: Callable[[str], Any]
     costs: bool = True
+    endpoint: str = ""
     _clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
@@ -102,7 +106,9 @@ def connect(target: Target, plan: Plan, *, repository: Path, folder: Path, ledge
         TeardownError: processes of the embedded AWS outlived it.
     """
     if target == "aws":
-        yield connect_aws(plan.aws.region, plan.aws.production_accounts)
+        connection = connect_aws(plan.aws.region, plan.aws.production_accounts)
+        note_connection(connection, ledger)
+        yield connection
         return
     process, ready = start_embedded(embedded_settings(plan, folder), repository=repository, ledger=ledger)
     try:
@@ -112,12 +118,18 @@ def connect(target: Target, plan: Plan, *, repository: Path, folder: Path, ledge
 
 
 def connect_aws(region: str, production_accounts: tuple[str, ...]) -> Connection:
-    """Return the way into the account of the default credential chain, unless it is a production account."""
+    """Return the way into the account of the default credential chain, unless it is a production account.
+
+    Whoever sets ``AWS_ENDPOINT_URL``, or ``endpoint_url`` in a profile, sends the same calls to something that is not
+    AWS. It is told by the address that the client really has, and recorded as emulated: it is no evidence of AWS.
+    """
     session_of, config = _boto3()
     try:
         session = session_of(region_name=region)
-        account = session.client("sts", config=config).get_caller_identity()["Account"]
-    except (BotoCoreError, ClientError) as error:
+        sts = session.client("sts", config=config)
+        endpoint = "" if is_aws(sts.meta.endpoint_url) else sts.meta.endpoint_url
+        account = sts.get_caller_identity()["Account"]
+    except (BotoCoreError, ClientError, ValueError) as error:
         raise CloudError(
             f"AWS does not say who you are: {error}.",
             hint="Log in (`aws sso login`, AWS_PROFILE) or rehearse without an account: --target embedded.",
@@ -129,15 +141,23 @@ def connect_aws(region: str, production_accounts: tuple[str, ...]) -> Connection
             f"lists {account}, the account of your credentials: a run never deploys or drills in production",
             hint="Use the credentials of a staging account.",
         )
+
+    def make_client(service: str) -> Any:
+        client = session.client(service, config=config)
+        _refuse_other_world(service, client.meta.endpoint_url, endpoint)
+        return client
+
     return Connection(
         target="aws",
-        environment=Environment.AWS,
+        environment=Environment.EMULATED if endpoint else Environment.AWS,
         region=region,
         account=account,
-        time_scale=1.0,
+        time_scale=_emulated_time_scale() if endpoint else 1.0,
         variables={"AWS_REGION": region, "AWS_DEFAULT_REGION": region},
         bootstraps_itself=False,
-        make_client=lambda service: session.client(service, config=config),
+        make_client=make_client,
+        endpoint=endpoint,
+        costs=not endpoint,
     )
 
 
@@ -146,7 +166,77 @@ def _boto3() -> tuple[Callable[..., Any], Any]:
     import boto3
     from botocore.config import Config
 
+    # With eight retries a call fails for good in one of two million where one call in five is refused.
     return boto3.Session, Config(retries={"mode": "standard", "max_attempts": 8}, connect_timeout=10, read_timeout=60)
+
+
+def is_aws(endpoint: str) -> bool:
+    """Say whether an address is one of AWS's own, by the domains that AWS's partitions use."""
+    address = urlsplit(endpoint)
+    host = (address.hostname or "").lower()
+    return address.scheme == "https" and any(host.endswith(f".{suffix}") for suffix in _aws_domains())
+
+
+@functools.cache
+def _aws_domains() -> frozenset[str]:
+    """Return the domains of every partition, as botocore ships them."""
+    import botocore.session
+
+    partitions = botocore.session.get_session().get_component("data_loader").load_data("partitions")["partitions"]
+    outputs = [each["outputs"] for each in partitions]
+    return frozenset(each[key] for each in outputs for key in ("dnsSuffix", "dualStackDnsSuffix") if each.get(key))
+
+
+def _refuse_other_world(service: str, address: str, endpoint: str) -> None:
+    """Refuse a service that answers elsewhere than the account was asked for: half of a run would be real.
+
+    Raises:
+        CloudError: one of the two is AWS and the other is not.
+    """
+    if is_aws(address) == (not endpoint):
+        return
+    raise CloudError(
+        f"{service} would be asked at {address}, but the account is the one of {endpoint or 'AWS'}.",
+        hint="Set AWS_ENDPOINT_URL for all services or for none; no run is half on AWS.",
+    )
+
+
+def _emulated_time_scale() -> float:
+    """Return by how much an emulated AWS says that it shortens waiting times; 1 if it does not say so."""
+    said = os.environ.get(contract.TIME_SCALE_VARIABLE, "1")
+    try:
+        return max(1.0, float(said))
+    except ValueError:
+        raise CloudError(
+            f"{contract.TIME_SCALE_VARIABLE} is {said!r}, which is no number.", hint="`readiness aws` prints it."
+        ) from None
+
+
+def note_connection(connection: Connection, ledger: Ledger) -> None:
+    """Write down where the run is about to work, so that its teardown is never asked of another place."""
+    ledger.note("connected", name=connection.account, region=connection.region, endpoint=connection.endpoint)
+
+
+def reach_again(region: str, entries: Sequence[Entry], production_accounts: tuple[str, ...] = ()) -> Connection:
+    """Return the way to the account in which a run on AWS worked, unless it is one of *production_accounts*.
+
+    Raises:
+        CloudError: there are no credentials, or they are for another account, or the endpoint is another one.
+    """
+    connection = connect_aws(region, production_accounts)
+    for entry in entries:
+        if entry.event == "connected" and entry.details.get("endpoint", "") != connection.endpoint:
+            there, here = entry.details.get("endpoint") or "AWS", connection.endpoint or "AWS"
+            hint = f"export AWS_ENDPOINT_URL={there}" if entry.details.get("endpoint") else "unset AWS_ENDPOINT_URL"
+            raise CloudError(f"The run worked at {there}, but AWS calls go to {here}.", hint=f"Then again: {hint}")
+    accounts = {entry.name for entry in entries if entry.event == "connected"}
+    accounts |= {entry.details["account"] for entry in entries if "account" in entry.details}
+    if accounts - {connection.account}:
+        raise CloudError(
+            f"The run is in account {', '.join(sorted(accounts))}, but your credentials are for {connection.account}.",
+            hint="Use the credentials of that account.",
+        )
+    return connection
 
 
 def connect_embedded(endpoint: str, region: str, time_scale: float) -> Connection:
@@ -168,6 +258,7 @@ def connect_embedded(endpoint: str, region: str, time_scale: float) -> Connectio
         bootstraps_itself=True,
         make_client=lambda service: session.client(service, endpoint_url=endpoint, config=config),
         costs=False,
+        endpoint=endpoint,
     )
 
 
@@ -196,6 +287,7 @@ def embedded_settings(plan: Plan, folder: Path) -> EmbeddedSettings:
         time_scale=plan.embedded.time_scale,
         region=plan.aws.region,
         confirms=plan.embedded.confirms,
+        refused_ratio=plan.embedded.refused_ratio,
     )
 
 
@@ -328,10 +420,19 @@ def servers(folder: str) -> list[psutil.Process]:
 
 def strays(embedded_id: str) -> list[psutil.Process]:
     """Return the processes that an embedded AWS started: they carry its id."""
+    return _carrying(EMBEDDED_ID_VARIABLE, embedded_id)
+
+
+def programs_of(run_id: str) -> list[psutil.Process]:
+    """Return the programs that a run started on this machine, such as a deployment: they carry its id."""
+    return _carrying(contract.RUN_VARIABLE, run_id)
+
+
+def _carrying(variable: str, value: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if process.environ().get(EMBEDDED_ID_VARIABLE) == embedded_id and process.pid != os.getpid():
+            if process.environ().get(variable) == value and process.pid != os.getpid():
                 found.append(process)
     return found
 

@@ -23,6 +23,12 @@ CONTEXT_PLAN: Final = "plan"
 FLEET_IMAGE_VARIABLE: Final = "READINESS_FLEET_IMAGE"
 """Environment variable naming the fleet's image; it outranks the plan, so that no image has to be built."""
 
+RUN_VARIABLE: Final = "READINESS_RUN_ID"
+"""Every program that a run starts carries it: whoever finishes a killed run's teardown ends what it left running."""
+
+TIME_SCALE_VARIABLE: Final = "READINESS_TIME_SCALE"
+"""Environment variable by which an emulated AWS that was started elsewhere says how much it shortens waiting times."""
+
 DRILL_HEADER: Final = "X-Readiness-Drill"
 """Requests that carry it are matched by the fault rule. Only the harness's own fleet sends it."""
 
@@ -83,3 +89,9 @@ FLEET_ORDER_VARIABLE: Final = "READINESS_LOAD_ORDER"
 
 SERVICE_CONTAINER: Final = "service"
 """Name of the service's container in its task definition."""
+
+RETAINED_RULE: Final = "leftovers/retained"
+"""Rule of a finding that tells of something that stays because the plan says so."""
+
+RETAINED_MISSING_RULE: Final = "leftovers/retained-is-missing"
+"""Rule of a finding that tells of something that should have stayed and is not there."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import shlex
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from readiness import contract
 from readiness.cloud import connect_embedded, embedded_settings, embedded_variables, start_embedded, stop_embedded
+from readiness.errors import ReadinessError
 from readiness.interruption import Interrupted, Signals
 from readiness.ledger import FILE, Ledger
 from readiness.model import Plan
@@ -23,14 +27,14 @@ def serve(plan: Plan, repository: Path, say: Callable[[str], None]) -> None:
         TeardownError: processes of it outlived it.
     """
     folder = repository / ".readiness" / "aws"
-    with Signals().caught(say):
+    with _alone(folder), Signals().caught(say):
         process, ready = start_embedded(
             embedded_settings(plan, folder), repository=repository, ledger=Ledger(folder / FILE)
         )
         try:
             connection = connect_embedded(ready["endpoint"], plan.aws.region, plan.embedded.time_scale)
             ensure_bootstrapped(connection, repository)
-            for line in exports(ready["endpoint"], plan.aws.region, repository):
+            for line in exports(ready["endpoint"], plan.aws.region, repository, plan.embedded.time_scale):
                 say(line)
             wait(process)
         except Interrupted:
@@ -39,9 +43,28 @@ def serve(plan: Plan, repository: Path, say: Callable[[str], None]) -> None:
             stop_embedded(process, ready["id"])
 
 
-def exports(endpoint: str, region: str, repository: Path) -> list[str]:
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Refuse a second one in the same folder: both would write the same files.
+
+    Raises:
+        ReadinessError: one is up already.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ReadinessError(
+                f"An embedded AWS is up in {folder} already.", hint="Use that one, or stop it with Ctrl-C first."
+            ) from None
+        yield
+
+
+def exports(endpoint: str, region: str, repository: Path, time_scale: float) -> list[str]:
     """Return the lines to paste into another terminal."""
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in embedded_variables(endpoint, region).items()]
+    variables = {**embedded_variables(endpoint, region), contract.TIME_SCALE_VARIABLE: f"{time_scale:g}"}
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
     path = f"{node_folder()}:{repository / 'node_modules' / '.bin'}:{repository / '.venv' / 'bin'}"
     return [
         "# An AWS of this machine's own is up. In another terminal, in this folder:",
@@ -51,6 +74,7 @@ def exports(endpoint: str, region: str, repository: Path) -> list[str]:
         "# then, for example:",
         "#   cdk deploy ReadinessStack --require-approval never",
         "#   cdk destroy ReadinessStack --force",
+        "#   readiness run --target aws      (its record says: emulated)",
         "# Ctrl-C here stops it and all that it runs.",
     ]
 

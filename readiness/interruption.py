@@ -1,9 +1,10 @@
-"""What ends a run early: Ctrl-C, SIGTERM, and the end of the time that the plan gives it.
+"""What ends a run early: Ctrl-C, SIGTERM, a lost terminal (SIGHUP), and the end of the time that the plan gives it.
 
 The first signal ends the run in an orderly way; once the teardown is under way it takes two to give up.
 
 The teardown is under way inside of ``tearing_down``, and from the first signal on: whoever presses Ctrl-C twice must
-not leave a clone behind.
+not leave a clone behind. A terminal that is lost insists on nothing: it never cuts a teardown off, however often both
+the kernel and a shell say so.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
@@ -28,7 +31,7 @@ class OutOfMoney(OutOfTime):
 
 
 class Signals:
-    """What the process does with SIGINT and SIGTERM while a run is under way.
+    """What the process does with SIGINT, SIGTERM and SIGHUP while a run is under way.
 
     Attributes:
         interrupted: Whether a signal has ended the run.
@@ -58,7 +61,9 @@ class Signals:
             yield
             return
         self._warn = warn
-        previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        heard = [number for number in _STOPPING if not (nohup and number == signal.SIGHUP)]
+        previous = {number: signal.signal(number, self._on_signal) for number in heard}
         previous[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._on_alarm)
         try:
             signal.setitimer(signal.ITIMER_REAL, within_s)
@@ -91,6 +96,8 @@ class Signals:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         under_way = self._depth > 0 or self.interrupted
+        if under_way and number == signal.SIGHUP:
+            return
         if under_way and not self._warned:
             self._warned = True
             self._warn("The teardown is under way. Interrupt once more to give up and leave things behind.")

@@ -27,6 +27,7 @@ class Resource:
 
     kind: str
     name: str
+    logical_id: str = ""
     source: Literal["stack", "ledger", "tag", "log-group", "snapshot"]
     standing: Standing
     why: str = ""
@@ -248,15 +249,18 @@ PARTS: Mapping[str, str] = {
 """Types that cannot outlive another one, which is asked for."""
 
 
-def look_up(clients: Clients, kind: str, name: str) -> Resource:
+def look_up(clients: Clients, kind: str, name: str, logical_id: str = "") -> Resource:
     """Return how one resource of the stack stands now."""
+    standing, why = _standing(clients, kind, name)
+    return Resource(kind=kind, name=name or kind, logical_id=logical_id, source="stack", standing=standing, why=why)
+
+
+def _standing(clients: Clients, kind: str, name: str) -> tuple[Standing, str]:
     if kind in PARTS:
-        return Resource(kind=kind, name=name, source="stack", standing="gone", why=PARTS[kind])
+        return "gone", PARTS[kind]
     if not name:
-        return Resource(kind=kind, name=kind, source="stack", standing="gone", why="it was never made")
+        return "gone", "it was never made"
     probe = PROBES.get(kind)
     if probe is None:
-        why = "no probe asks for this type; look yourself, and add one to readiness/inventory.py"
-        return Resource(kind=kind, name=name, source="stack", standing="unknown", why=why)
-    standing, why = probe.standing(clients, name)
-    return Resource(kind=kind, name=name, source="stack", standing=standing, why=why)
+        return "unknown", "no probe asks for this type; look yourself, and add one to readiness/inventory.py"
+    return probe.standing(clients, name)

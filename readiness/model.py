@@ -840,6 +840,8 @@ class EmbeddedAws:
     """
 
     time_scale: Annotated[float, Field(ge=1, le=120)] = 1
+    refused_ratio: Annotated[float, Field(ge=0, le=0.9)] = 0
+    """Share of API calls that are refused, as throttled or as failed: a rehearsal of a busy AWS."""
     images: dict[str, tuple[str, ...]] = field(default_factory=dict)
     confirms: tuple[str, ...] = ()
 

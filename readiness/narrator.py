@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,6 +16,7 @@ from readiness.model import Disposed, Disposition, GateResult, Outcome
 from readiness.secrecy import conceal
 
 _FIGURES_EVERY_S = 5.0
+_UNHEARD = (OSError, ValueError, RuntimeError)
 _MARKS = {
     Outcome.PASSED: ("[green]✓[/green]", "passed"),
     Outcome.FAILED: ("[red]✗[/red]", "failed"),
@@ -26,11 +29,33 @@ def _weight(each: Disposed) -> tuple[bool, int]:
     return each.disposition is not Disposition.OPEN, each.finding.severity.rank
 
 
+class _Voice:
+    """A stream, as long as somebody listens: a terminal that is gone must not end a run, least of all its teardown.
+
+    A signal that is told while a line is being written finds the stream busy; what it has to say is then lost too.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with suppress(*_UNHEARD):
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(*_UNHEARD):
+            self._stream.flush()
+
+
 class Narrator:
     """The voice of a run. Rich honours ``NO_COLOR``, ``FORCE_COLOR`` and a stderr that is no terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True, highlight=False, emoji=False)
+        self.console = console or Console(file=_Voice(sys.stderr), highlight=False, emoji=False)  # type: ignore[arg-type]
         self._status: Status | None = None
         self._stage = ""
         self._begun = 0.0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import subprocess
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import readiness
 from readiness import (
     baseline,
     consent,
+    contract,
     decide,
     decision,
     doctor,
@@ -23,7 +25,9 @@ from readiness import (
     gates,
     plan,
     production,
+    progress,
     report,
+    runner,
     staging,
     triage,
     waivers,
@@ -39,6 +43,7 @@ from readiness.ledger import Ledger
 from readiness.loadgen import template, workload_files
 from readiness.model import (
     Candidate,
+    Clone,
     Decision,
     Environment,
     Gap,
@@ -55,7 +60,7 @@ from readiness.model import (
     spell_duration,
 )
 from readiness.narrator import Narrator
-from readiness.removal import remove_stack
+from readiness.removal import remove_run
 from readiness.scan.template import read_template
 from readiness.spelling import nearest
 
@@ -134,9 +139,21 @@ def run(request: Request, narrator: Narrator) -> tuple[Record, Path]:
     """
     this = freeze(request, narrator)
     narrator.say(f"Run {this.id}: {this.plan.service.name} on {request.target}; evidence in {this.bundle.root}")
+    return see_through(this, observe_everything, this.plan.budget.wall_clock)
+
+
+def see_through(this: Run, observe: Callable[[Run], None], within: timedelta) -> tuple[Record, Path]:
+    """Let *observe* ask the gates, and decide, whatever becomes of it; return the record and the bundle.
+
+    Raises:
+        PlanError: the account is one that the plan lists as production.
+        EvidenceError: there could be no record.
+        TeardownError: there could be none, and something may be left.
+    """
+    narrator = this.narrator
     try:
-        with this.signals.caught(narrator.warn, this.plan.budget.wall_clock.total_seconds()):
-            observe_everything(this)
+        with this.signals.caught(narrator.warn, within.total_seconds()):
+            observe(this)
     except OutOfMoney:
         this.troubles.append(f"The run has cost budget.usd ({this.plan.budget.usd} USD), by the estimate")
         narrator.warn(this.troubles[-1])
@@ -146,8 +163,9 @@ def run(request: Request, narrator: Narrator) -> tuple[Record, Path]:
         narrator.warn(this.troubles[-1])
     except Interrupted:
         if this.signals.gave_up:
-            this.leftovers.append(f"what run {this.id} had made (its teardown was given up)")
-            narrator.warn(f"The teardown was given up; `readiness teardown {this.id}` finishes it.")
+            this.leftovers.extend(announced(this, "the teardown was given up"))
+            narrator.warn("The teardown was given up. May still exist: " + ", ".join(this.leftovers))
+            narrator.warn(f"`readiness teardown {this.id}` finishes it.")
         else:
             narrator.warn("Interrupted, and torn down.")
     except TeardownError as error:
@@ -164,7 +182,22 @@ def run(request: Request, narrator: Narrator) -> tuple[Record, Path]:
         this.troubles.append(f"The harness failed: {error!r}; see artifacts/traceback.txt")
         narrator.warn(this.troubles[-1])
     this.interrupted = this.signals.interrupted
-    return conclude(this), this.bundle.root
+    try:
+        return conclude(this), this.bundle.root
+    except EvidenceError as error:
+        if left := (*this.leftovers, *remaining(this.results)):
+            hint = f"{error}\n  To finish the teardown: readiness teardown {this.id}"
+            raise TeardownError(tuple(dict.fromkeys(left)), hint=hint) from error
+        raise
+
+
+def announced(this: Run, why: str) -> list[str]:
+    """Return what may be left of a run where nobody could look: all that its ledger announces, or what came of it."""
+    entries = this.ledger.entries()
+    if any(entry.event == "stack-deleted" for entry in entries):
+        return [f"what services made for run {this.id}, outside of its stack ({why})"]
+    names = dict.fromkeys(f"{entry.kind} {entry.name}" for entry in entries if entry.event == "about-to-create")
+    return [f"{name} ({why})" for name in names if not name.startswith("embedded-aws ")]
 
 
 def freeze(request: Request, narrator: Narrator) -> Run:
@@ -195,6 +228,10 @@ def freeze(request: Request, narrator: Narrator) -> Run:
         commit=commit,
         dirty=str(dirty).lower(),
         bundle=str(bundle.root),
+        version=readiness.__version__,
+        only=json.dumps(request.only),
+        retained=json.dumps(frozen.gates.settings.get("leftovers", {}).get("retained", [])),
+        **runner.mark(),
     )
     return Run(
         id=run_id,
@@ -306,42 +343,58 @@ def observe_everything(this: Run) -> None:
                 expires_at=expires_at,
             )
             keep_templates(this, assembly)
-        estimate = agree(this, connection, assembly, expires_at)
-        context = make_context(this, connection, assembly)
-        ask(this, Stage.BEFORE_DEPLOY, context)
-        if not deployable(this):
-            return
-        limit_spending(this, estimate)
-        try:
-            deploy_and_drill(this, connection, assembly, context, expires_at)
-        finally:
-            with this.signals.tearing_down():
-                ask(this, Stage.AFTER_TEARDOWN, context)
+        ask_all(this, connection, assembly, expires_at)
 
 
-def agree(this: Run, connection: Connection, assembly: staging.Assembly, expires_at: datetime) -> Estimate:
-    """Estimate what the clone costs and, where it costs money, go on only if somebody agrees.
+def ask_all(
+    this: Run, connection: Connection, assembly: staging.Assembly, expires_at: datetime, clone: Clone | None = None
+) -> None:
+    """Ask the gates of every stage, with a clone in between; one that stands already is given as *clone*."""
+    estimate = estimated(this, assembly)
+    if clone is None:
+        agree(this, connection, assembly, estimate, expires_at)
+    context = make_context(this, connection, assembly)
+    ask(this, Stage.BEFORE_DEPLOY, context)
+    if clone is None and not deployable(this):
+        return
+    limit_spending(this, estimate)
+    try:
+        deploy_and_drill(this, connection, assembly, context, expires_at, clone)
+    finally:
+        with this.signals.tearing_down():
+            ask(this, Stage.AFTER_TEARDOWN, context)
+
+
+def estimated(this: Run, assembly: staging.Assembly) -> Estimate:
+    """Return what the clone costs, and write it down."""
+    settings = settings_of(cost_gate.GATE, this.plan, evidence.PLAN)
+    estimate = cost_gate.price(this.plan, this.request.repository, assembly.templates, settings)
+    this.ledger.note("estimated", usd_per_hour=f"{estimate.usd_per_hour_most:.4f}", usd=f"{estimate.usd_per_run:.2f}")
+    return estimate
+
+
+def agree(
+    this: Run, connection: Connection, assembly: staging.Assembly, estimate: Estimate, expires_at: datetime
+) -> None:
+    """Where a clone costs money, go on only if somebody agrees, or has agreed to this very run before.
 
     Raises:
         UsageError: nobody agreed.
     """
-    settings = settings_of(cost_gate.GATE, this.plan, evidence.PLAN)
-    estimate = cost_gate.price(this.plan, this.request.repository, assembly.templates, settings)
-    this.ledger.note("estimated", usd_per_hour=f"{estimate.usd_per_hour_most:.4f}", usd=f"{estimate.usd_per_run:.2f}")
-    if connection.costs:
-        proposal = consent.Proposal(
-            account=connection.account,
-            region=connection.region,
-            stack=staging.stack_name(this.id),
-            resources=consent.count_resources([read_template(path).body for path in assembly.templates]),
-            estimate=estimate,
-            budget_usd=this.plan.budget.usd,
-            expires_at=expires_at,
-            lifetime=this.plan.budget.clone_lifetime,
-        )
-        how = consent.obtain(proposal, assumed=this.request.yes, say=this.narrator.show)
-        this.ledger.note("agreed", name=staging.stack_name(this.id), how=how)
-    return estimate
+    if not connection.costs or any(entry.event == "agreed" for entry in this.ledger.entries()):
+        return
+    proposal = consent.Proposal(
+        account=connection.account,
+        region=connection.region,
+        stack=staging.stack_name(this.id),
+        resources=consent.count_resources([read_template(path).body for path in assembly.templates]),
+        estimate=estimate,
+        budget_usd=this.plan.budget.usd,
+        expires_at=expires_at,
+        lifetime=this.plan.budget.clone_lifetime,
+    )
+    how = consent.obtain(proposal, assumed=this.request.yes, say=this.narrator.show)
+    this.ledger.note("agreed", name=staging.stack_name(this.id), how=how)
 
 
 def limit_spending(this: Run, estimate: Estimate) -> None:
@@ -352,25 +405,38 @@ def limit_spending(this: Run, estimate: Estimate) -> None:
 
 
 def deploy_and_drill(
-    this: Run, connection: Connection, assembly: staging.Assembly, context: Context, expires_at: datetime
+    this: Run,
+    connection: Connection,
+    assembly: staging.Assembly,
+    context: Context,
+    expires_at: datetime,
+    clone: Clone | None,
 ) -> None:
     """Deploy the clone, ask the steady and then the disruptive gates, and destroy it."""
     try:
-        with this.span("Deploy the clone"):
-            deployed = staging.deploy(
-                connection,
-                assembly,
-                repository=this.request.repository,
-                run_id=this.id,
-                expires_at=expires_at,
-                ledger=this.ledger,
-            )
-        standing = replace(context, deployed=deployed)
+        if clone is None:
+            with this.span("Deploy the clone"):
+                clone = staging.deploy(
+                    connection,
+                    assembly,
+                    repository=this.request.repository,
+                    run_id=this.id,
+                    expires_at=expires_at,
+                    ledger=this.ledger,
+                )
+        standing = replace(context, deployed=clone)
         ask(this, Stage.STEADY, standing)
         ask(this, Stage.DISRUPTIVE, standing)
     finally:
         with this.signals.tearing_down(), this.span("Destroy the clone"):
-            remove_stack(connection.client, staging.stack_name(this.id), this.ledger)
+            take_away(this, connection)
+
+
+def take_away(this: Run, connection: Connection) -> None:
+    """Remove all that the run made; what is in doubt afterwards is for the gate ``leftovers`` to tell."""
+    keep = tuple(this.plan.gates.settings.get("leftovers", {}).get("retained", ()))
+    for trouble in remove_run(connection.client, this.id, this.ledger, say=this.narrator.say, keep=keep):
+        this.narrator.warn(trouble)
 
 
 def keep_templates(this: Run, assembly: staging.Assembly) -> None:
@@ -410,12 +476,17 @@ def deployable(this: Run) -> bool:
 
 
 def ask(this: Run, stage: Stage, context: Context) -> None:
-    """Ask the gates of a stage, one after the other."""
+    """Ask the gates of a stage that have no result yet, one after the other."""
     for gate in this.asked:
-        if gate.stage is stage:
+        if gate.stage is stage and all(result.gate != gate.id for result in this.results):
+            if stage is not Stage.AFTER_TEARDOWN:
+                progress.note_begun(this.ledger, gate.id)
             with this.span(gate.question):
                 result = attempt(this, gate, context)
             this.results.append(result)
+            progress.keep(this.folder, this.ledger, this.bundle.root, result)
+            if stage is Stage.AFTER_TEARDOWN and result.observation is None:
+                this.leftovers.extend(announced(this, "nobody could look for it"))
             this.narrator.result(result)
 
 
@@ -553,12 +624,16 @@ def put_page(this: Run, record: Record, decided: Decision) -> None:
 
 
 def remaining(results: list[GateResult]) -> tuple[str, ...]:
-    """Return what the gates after the teardown found, or could not rule out, to be still there."""
+    """Return what the gates after the teardown found, or could not rule out, to be still there.
+
+    A gate that could not look at all has its own question as its gap; what may be left then, ``ask`` has told.
+    """
     names: list[str] = []
     for result in results:
         if result.stage is Stage.AFTER_TEARDOWN:
-            names += [each.finding.subject for each in result.findings]
-            names += [gap.what for gap in result.judgement.gaps]
+            told = (contract.RETAINED_RULE, contract.RETAINED_MISSING_RULE)
+            names += [each.finding.subject for each in result.findings if each.finding.rule not in told]
+            names += [gap.what for gap in result.judgement.gaps if gap.what != result.question]
     return tuple(names)
 
 

@@ -68,7 +68,7 @@ def synthesize(
         argv,
         deadline_s=_SYNTH_DEADLINE_S,
         cwd=repository,
-        env=toolchain.cdk_environment(repository, variables),
+        env=toolchain.cdk_environment(repository, {**variables, **_marked(run_id)}),
     )
     templates = tuple(sorted(folder.glob("*.template.json")))
     if not templates:
@@ -119,14 +119,19 @@ def deploy(
     cloudformation = connection.client("cloudformation")
     ensure_bootstrapped(connection, repository)
     ledger.about_to_create("stack", name, region=connection.region, account=connection.account)
-    _deploy(connection, assembly, name, repository)
+    _deploy(connection, assembly, name, repository, run_id)
     made = describe(cloudformation, name, run_id, expires_at)
     ledger.note("stack-deployed", kind="stack", name=made.stack_id)
     record_resources(cloudformation, made.stack_id, ledger)
     return made
 
 
-def _deploy(connection: Connection, assembly: Assembly, name: str, repository: Path) -> None:
+def _marked(run_id: str | None) -> dict[str, str]:
+    """Return what a program of a run carries, so that it is found although whoever started it was killed."""
+    return {contract.RUN_VARIABLE: run_id} if run_id else {}
+
+
+def _deploy(connection: Connection, assembly: Assembly, name: str, repository: Path, run_id: str) -> None:
     """Run ``cdk deploy`` on a synthesized assembly; translate its failure into the first failed resource."""
     argv = [str(toolchain.cdk_program(repository)), "deploy", contract.STACK_ID, "--app", str(assembly.folder)]
     argv += ["--require-approval", "never", "--progress", "events", "--no-notices", "--no-version-reporting"]
@@ -135,7 +140,7 @@ def _deploy(connection: Connection, assembly: Assembly, name: str, repository: P
             argv,
             deadline_s=_DEPLOY_DEADLINE_S,
             cwd=repository,
-            env=toolchain.cdk_environment(repository, connection.variables),
+            env=toolchain.cdk_environment(repository, {**connection.variables, **_marked(run_id)}),
         )
     except ToolError as error:
         first = first_failure(connection.client("cloudformation"), name)

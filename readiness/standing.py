@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import fcntl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from readiness import aftermath, doctor, evidence, gates, production, staging
-from readiness.cloud import Connection, connect, connect_aws, connect_embedded, strays, translated
+from readiness.cloud import Connection, connect, connect_embedded, reach_again, strays, translated
 from readiness.errors import ReadinessError, UsageError
 from readiness.evidence import BundleWriter
 from readiness.gate import Context
@@ -25,7 +25,7 @@ from readiness.ledger import FILE, Ledger
 from readiness.model import Candidate, Clone, GateResult
 from readiness.narrator import Narrator
 from readiness.plan import load_plan
-from readiness.run import RUNS, Request, Run, agree, attempt, freeze, git_state
+from readiness.run import RUNS, Request, Run, agree, attempt, estimated, freeze, git_state
 
 DRILLS: Final = ("alarms", "rollback", "task-loss")
 _CLONE = "clone.json"
@@ -84,7 +84,7 @@ def _deploy(this: Run, connection: Connection, expires_at: datetime) -> Clone:
             run_id=this.id,
             expires_at=expires_at,
         )
-    agree(this, connection, assembly, expires_at)
+    agree(this, connection, assembly, estimated(this, assembly), expires_at)
     with this.span("Deploy the clone"):
         clone = staging.deploy(
             connection,
@@ -112,19 +112,18 @@ def _destroy(this: Run, connection: Connection) -> None:
     if _has(this.ledger, _DOWN):
         return
     with this.signals.tearing_down(), this.span("Destroy the clone"):
-        for line in _remove(this.id, connection, this.ledger):
+        for line in _remove(this.id, connection, this.ledger, this.narrator.say):
             this.narrator.say(line)
 
 
-def _remove(run_id: str, connection: Connection, ledger: Ledger) -> list[str]:
+def _remove(run_id: str, connection: Connection, ledger: Ledger, narrate: Callable[[str], None]) -> list[str]:
     """Stop the run's tasks, deregister its task definitions, delete its stack, and ask for each thing by name."""
-    made = ledger.created()
-    lines = aftermath.remove(connection.client, run_id, made, ledger)
+    lines = aftermath.remove(connection.client, run_id, ledger, narrate)
     ledger.note(_DOWN, name=run_id)
     return lines
 
 
-def down(repository: Path, run_id: str | None) -> list[str]:
+def down(repository: Path, run_id: str | None, narrate: Callable[[str], None]) -> list[str]:
     """Take a clone down and prove that nothing of it is left; return what was done, a line each.
 
     Raises:
@@ -134,7 +133,7 @@ def down(repository: Path, run_id: str | None) -> list[str]:
     ledger = _ledger(repository, run_id)
     run_id = ledger.path.parent.name
     connection = _reach(ledger)
-    lines = _remove(run_id, connection, ledger)
+    lines = _remove(run_id, connection, ledger, narrate)
     if connection.target == "embedded":
         ids = [entry.name for entry in ledger.entries() if entry.event == "embedded-aws-ready"]
         until = time.monotonic() + _ENDING_S
@@ -216,7 +215,7 @@ def _reach(ledger: Ledger, production_accounts: tuple[str, ...] = ()) -> Connect
     begun = next(entry for entry in entries if entry.event == "run-started")
     region = begun.details["region"]
     if begun.details["target"] == "aws":
-        return connect_aws(region, production_accounts)
+        return reach_again(region, entries, production_accounts)
     ready = [entry for entry in entries if entry.event == "embedded-aws-ready"]
     run_id = ledger.path.parent.name
     if not ready or not strays(ready[-1].name):

@@ -13,11 +13,13 @@ from readiness.commands import (
     keygen,
     plan,
     report,
+    resume,
     run,
     runbooks,
     scan,
     selftest,
     sign,
+    sweep,
     teardown,
     tick,
     up,
@@ -45,6 +47,8 @@ COMMANDS = (
     drill,
     down,
     teardown,
+    resume,
+    sweep,
     aws,
 )
 """In the order of the help."""

@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from readiness.commands.output import tell
 from readiness.decide import ExitCode
+from readiness.narrator import Narrator
 
 
 def add(commands: Any) -> None:
@@ -21,6 +23,6 @@ def add(commands: Any) -> None:
 def _down(arguments: argparse.Namespace) -> int:
     from readiness.standing import down
 
-    for line in down(Path.cwd(), arguments.run_id):
-        print(line)
+    for line in down(Path.cwd(), arguments.run_id, Narrator().say):
+        tell(line)
     return ExitCode.GO

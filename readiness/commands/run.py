@@ -8,6 +8,7 @@ from typing import Any
 
 from readiness import decide, evidence, report
 from readiness.commands.options import add_plan_option, add_target_option, add_waivers_option, add_yes_option
+from readiness.commands.output import tell
 from readiness.decide import ExitCode
 from readiness.model import Record
 from readiness.narrator import Narrator
@@ -51,22 +52,25 @@ def _run(arguments: argparse.Namespace) -> int:
         yes=arguments.yes,
     )
     record, bundle = run(request, Narrator())
-    if arguments.json:
-        print(conceal(evidence.to_json(Record, record).decode()), end="")
-    else:
-        _print_verdict(record, bundle)
+    return told(record, bundle, as_json=arguments.json)
+
+
+def told(record: Record, bundle: Path, *, as_json: bool) -> ExitCode:
+    """Print what a run came to, and return its exit code."""
+    tell(conceal(evidence.to_json(Record, record).decode().rstrip() if as_json else _verdict(record, bundle)))
     code = decide.exit_code(record)
     if record.interrupted and code is not ExitCode.LEFTOVERS:
         return ExitCode.INTERRUPTED
     return code
 
 
-def _print_verdict(record: Record, bundle: Path) -> None:
-    print(report.headline(record))
-    for reason in record.reasons:
-        print(conceal(f"  - {reason}"))
-    for name in record.leftovers:
-        print(f"  - may still exist: {name}; `readiness teardown {record.run_id}` goes on")
+def _verdict(record: Record, bundle: Path) -> str:
     page = bundle / evidence.PAGE
-    print(f"report:   {page if page.exists() else bundle / evidence.REPORT}")
-    print(f"evidence: {bundle}")
+    lines = [
+        report.headline(record),
+        *(f"  - {reason}" for reason in record.reasons),
+        *(f"  - may still exist: {name}; `readiness teardown {record.run_id}` goes on" for name in record.leftovers),
+        f"report:   {page if page.exists() else bundle / evidence.REPORT}",
+        f"evidence: {bundle}",
+    ]
+    return "\n".join(lines)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from readiness.commands.output import tell
 from readiness.decide import ExitCode
 from readiness.narrator import Narrator
 
@@ -26,5 +27,5 @@ def _teardown(arguments: argparse.Namespace) -> int:
 
     narrator = Narrator()
     for line in teardown(Path.cwd(), arguments.run_id, narrator.say):
-        print(line)
+        tell(line)
     return ExitCode.GO

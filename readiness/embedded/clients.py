@@ -8,6 +8,9 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+OWN_ACCESS_KEY = "embedded-aws-itself"
+"""Tells the calls of the embedded AWS's own parts from those of its customers."""
+
 
 class Clients:
     """boto3 clients against one endpoint, made once per service.
@@ -21,7 +24,7 @@ class Clients:
         self.endpoint = endpoint
         self.region = region
         self._session = boto3.session.Session(
-            aws_access_key_id="embedded", aws_secret_access_key="embedded", region_name=region
+            aws_access_key_id=OWN_ACCESS_KEY, aws_secret_access_key="embedded", region_name=region
         )
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()  # clients are safe to share between threads, making them is not

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from readiness.embedded import moto_adapter
 from readiness.embedded.balancer import Balancers
+from readiness.embedded.busy import Busy
 from readiness.embedded.clients import Clients
 from readiness.embedded.cloudformation import CloudFormation
 from readiness.embedded.cloudwatch import CloudWatch
@@ -69,7 +70,7 @@ class EmbeddedAws:
         self.settings.state_dir.mkdir(parents=True, exist_ok=True)
         with ExitStack() as starting:
             starting.callback(moto_adapter.forget_all)
-            server = MotoServer(self.settings.region, self._port)
+            server = MotoServer(self.settings.region, self._port, Busy(self.settings.refused_ratio).refusal)
             server.start()
             starting.callback(_stopped, "the API server", server.stop)
             spawner = Spawner(self.id)

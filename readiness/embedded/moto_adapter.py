@@ -62,6 +62,7 @@ _Environ = dict[str, Any]
 _StartResponse = Callable[..., Any]
 
 _CREDENTIAL = re.compile(r"Credential=[^/,\s]+/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
+_ACCESS_KEY = re.compile(r"Credential=([^/,\s]+)/")
 _GLOBAL_SERVICES = frozenset({"iam", "sts", "cloudfront", "route53", "organizations"})
 _MOTO_PACKAGES = {"lambda": "awslambda"}
 
@@ -83,6 +84,10 @@ class AwsError(Exception):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
+
+
+Refuse = Callable[[str], AwsError | None]
+"""Access key of a call -> the error with which it is refused; None = it is answered."""
 
 
 class ServerError(Exception):
@@ -225,11 +230,13 @@ class MotoServer:
     Args:
         region: The one region that it answers for.
         port: Port on 127.0.0.1; 0 picks a free one.
+        refuse: Access key of a call -> the error with which it is refused, or None.
     """
 
-    def __init__(self, region: str, port: int = 0) -> None:
+    def __init__(self, region: str, port: int = 0, refuse: Refuse = lambda access_key: None) -> None:
         self.region = region
         self._port = port
+        self._refuse = refuse
         self._server: BaseWSGIServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -251,7 +258,7 @@ class MotoServer:
             self._server = make_server(
                 "127.0.0.1",
                 self._port,
-                _Overlay(_moto_application()),
+                _Overlay(_moto_application(), self._refuse),
                 threaded=True,
                 request_handler=_QuietRequestHandler,
             )
@@ -365,11 +372,14 @@ class _Moto(DomainDispatcherApplication):
 class _Overlay:
     """The WSGI application in front of moto's."""
 
-    def __init__(self, moto: DomainDispatcherApplication) -> None:
+    def __init__(self, moto: DomainDispatcherApplication, refuse: Refuse = lambda access_key: None) -> None:
         self._moto = moto
+        self._refuse = refuse
 
     def __call__(self, environ: _Environ, start_response: _StartResponse) -> Iterable[bytes]:
         signed = _signed_for(environ)
+        if signed and (refusal := self._refuse(_access_key(environ))):
+            return _refused(environ, signed, refusal)(environ, start_response)
         candidates = _services_by_signing_name().get(signed[0], ()) if signed else ()
         call = _match(environ, _buffered_body(environ), candidates) if candidates else None
         if signed and call and (call.operation.name in _overridden[call.service] or call.service in _replaced):
@@ -398,6 +408,18 @@ class _Overlay:
             return _unparsed_refusal(refusal, signed)(environ, start_response)
         refusal.message += f" ({call.service} {call.operation.name})"
         return call.response(refusal)(environ, start_response)
+
+
+def _refused(environ: _Environ, signed: tuple[str, str], refusal: AwsError) -> Response:
+    """Answer a call with an error in its own protocol, and do nothing else for it."""
+    body = _buffered_body(environ) if signed[0] != "s3" else b""
+    call = _match(environ, body, _all_services_by_signing_name().get(signed[0], ()))
+    return call.response(refusal) if call else _unparsed_refusal(refusal, signed)
+
+
+def _access_key(environ: Mapping[str, Any]) -> str:
+    found = _ACCESS_KEY.search(environ.get("HTTP_AUTHORIZATION", ""))
+    return found[1] if found else ""
 
 
 def _answer(call: _Call, region: str) -> Response:

@@ -22,6 +22,7 @@ class EmbeddedSettings:
             times and deregistration delays last 1/time_scale of what the template says. Timestamps stay real.
         region: The one region that it answers for.
         confirms: Addresses whose owner is taken to confirm a subscription at once; nobody is asked.
+        refused_ratio: Share of its customers' API calls that it refuses, as a busy AWS does.
     """
 
     state_dir: Path
@@ -29,6 +30,7 @@ class EmbeddedSettings:
     time_scale: float = 1.0
     region: str = "eu-west-1"
     confirms: tuple[str, ...] = ()
+    refused_ratio: float = 0.0
 
     def to_json(self) -> str:
         """Return the settings as one JSON document, for the child process's command line or file."""
@@ -44,4 +46,5 @@ class EmbeddedSettings:
             time_scale=float(raw["time_scale"]),
             region=raw["region"],
             confirms=tuple(raw["confirms"]),
+            refused_ratio=float(raw.get("refused_ratio", 0)),
         )

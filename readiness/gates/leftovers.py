@@ -1,26 +1,34 @@
 """Gate: is everything that the run made gone again?
 
 Four sources are asked, none of which is CloudFormation's own word: each resource that the stack had, by its service;
-each line of the ledger; the tag index; and the log groups and snapshots that services make by themselves.
+each line of the ledger; the tag index; and the log groups and snapshots that services make by themselves. What the
+plan says is meant to stay must be there, and is told.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import field
+from typing import Annotated, Any
 
 from botocore.exceptions import ClientError
+from pydantic import Field
 
-from readiness import contract, inventory
+from readiness import byproducts, contract, inventory
 from readiness.cloud import is_gone, translated
 from readiness.gate import Context, Gate
 from readiness.inventory import Clients, Resource
-from readiness.ledger import Ledger
+from readiness.ledger import Entry, Ledger
 from readiness.model import Finding, Gap, Judgement, Severity, Stage, record
+from readiness.removal import known_names
+from readiness.retained import ENTRY, is_meant, meant_by
 
 
 @record
 class Settings:
     """The table ``[gates.settings.leftovers]`` of the plan."""
+
+    retained: tuple[Annotated[str, Field(pattern=ENTRY)], ...] = ()
+    """What is meant to outlive the run: logical ids, or names with ``{run_id}``, ``{stack}``, ``{<logical id>}``."""
 
 
 @record
@@ -28,6 +36,8 @@ class Observation:
     """Everything that was asked about, and how it stands."""
 
     resources: tuple[Resource, ...]
+    names: dict[str, str] = field(default_factory=dict)
+    """What a placeholder of ``retained`` stands for -> the name."""
 
 
 def observe(ctx: Context, settings: Settings) -> Observation:
@@ -38,26 +48,50 @@ def observe(ctx: Context, settings: Settings) -> Observation:
 def look(clients: Clients, ledger: Ledger) -> Observation:
     """Ask for each thing that the ledger names, and for what carries the run's tag or name."""
     entries = ledger.entries()
-    stack = [inventory.look_up(clients, entry.kind, entry.name) for entry in entries if entry.event == "resource"]
     made = _announced(clients, ledger)
     if not any(entry.kind == "stack" for entry in ledger.created()):
         return Observation(resources=tuple(made))
     run_id = next(entry.name for entry in entries if entry.event == "run-started")
+    recorded = _recorded(clients, entries, [each.name for each in made if each.kind == "stack"])
+    stack = [inventory.look_up(clients, *each) for each in recorded]
     # What only "goes with" something else was not asked for, and tasks are known by the run's own id: neither proves
     # anything about what else carries the name.
     nameless = {*inventory.PARTS, "ecs-task"}
     gone = tuple(
         each.name for each in (*stack, *made) if each.standing in ("gone", "phantom") and each.kind not in nameless
     )
+    named = {each.logical_id: each.name for each in stack if each.logical_id}
     return Observation(
-        resources=(
-            *stack,
-            *made,
-            *_tagged(clients, run_id, gone),
-            *_log_groups(clients, (run_id, *gone), gone),
-            *_snapshots(clients, (run_id, *gone)),
-        )
+        resources=(*stack, *made, *_tagged(clients, run_id, gone), *_byproducts(clients, (run_id, *gone), gone)),
+        names={**known_names(run_id, entries), **named},
     )
+
+
+def _recorded(clients: Clients, entries: tuple[Entry, ...], stacks: list[str]) -> list[tuple[str, str, str]]:
+    """Return type, physical and logical id of each resource that the stack had.
+
+    They were written down when it was deployed, or before it was deleted. Where nobody came to that, as when a runner
+    was killed and the reaper deleted the stack, CloudFormation still tells of the deleted stack by its id.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_ListStackResources.html
+    """
+    known = [(e.kind, e.name, e.details.get("logical_id", "")) for e in entries if e.event == "resource"]
+    if known:
+        return known
+    with translated("Listing the resources of a deleted stack"):
+        listing = clients("cloudformation").get_paginator("list_stack_resources")
+        return [
+            (each["ResourceType"], each.get("PhysicalResourceId", ""), each["LogicalResourceId"])
+            for name in stacks
+            for stack_id in _ids(clients, name)
+            for page in listing.paginate(StackName=stack_id)
+            for each in page["StackResourceSummaries"]
+        ]
+
+
+def _ids(clients: Clients, name: str) -> list[str]:
+    """Return the id of each stack of a name, of those that were deleted too."""
+    pages = clients("cloudformation").get_paginator("list_stacks").paginate()
+    return [each["StackId"] for page in pages for each in page["StackSummaries"] if each["StackName"] == name]
 
 
 def _announced(clients: Clients, ledger: Ledger) -> list[Resource]:
@@ -153,57 +187,75 @@ def _belongs_to_gone(arn: str, gone: tuple[str, ...]) -> bool:
     return False
 
 
-def _log_groups(clients: Clients, names: tuple[str, ...], gone: tuple[str, ...]) -> list[Resource]:
-    """Return the log groups that carry a name of the run; services make some by themselves, outside of any stack."""
-    with translated("Listing log groups"):
-        pages = clients("logs").get_paginator("describe_log_groups").paginate()
-        groups = [group["logGroupName"] for page in pages for group in page["logGroups"]]
+def _byproducts(clients: Clients, names: tuple[str, ...], gone: tuple[str, ...]) -> list[Resource]:
+    """Return the log groups and snapshots that carry a name of the run; services make some by themselves."""
     return [
-        Resource(kind="log-group", name=group, source="log-group", standing="there", why="made by a service")
-        for group in groups
-        if group not in gone and _carries(group, names)
+        Resource(
+            kind=each.kind,
+            name=each.name,
+            source="log-group" if each.kind == "log-group" else "snapshot",
+            standing="there",
+            why="made by a service",
+        )
+        for each in byproducts.carrying(clients, names)
+        if each.name not in gone
     ]
-
-
-def _snapshots(clients: Clients, names: tuple[str, ...]) -> list[Resource]:
-    """Return the database snapshots that carry a name of the run."""
-    with translated("Listing database snapshots"):
-        pages = clients("rds").get_paginator("describe_db_cluster_snapshots").paginate()
-        found = [each["DBClusterSnapshotIdentifier"] for page in pages for each in page["DBClusterSnapshots"]]
-    return [
-        Resource(kind="snapshot", name=name, source="snapshot", standing="there")
-        for name in found
-        if _carries(name, names)
-    ]
-
-
-_TELLING = 16
-"""A physical name of at least so many characters is no coincidence within another name."""
-
-
-def _carries(text: str, names: tuple[str, ...]) -> bool:
-    """Say whether *text* holds one of the names of the run or of its resources; CloudFormation cuts run ids short."""
-    return any(name in text for name in names if len(name) >= _TELLING)
 
 
 def judge(seen: Observation, settings: Settings) -> Judgement:
-    """Find what is still there; what could not be asked for is a gap."""
+    """Find what is still there and not meant to be, and what is meant to be and is not; the rest is a gap."""
+    meant = meant_by(settings.retained, seen.names)
     there = [each for each in seen.resources if each.standing == "there"]
+    kept = {entry: [each for each in there if is_meant(each.name, name)] for entry, name in meant.items()}
+    told = [each for found in kept.values() for each in found]
+    missing = [entry for entry in settings.retained if not kept.get(entry)] if seen.resources else []
     unknown = [each for each in seen.resources if each.standing == "unknown"]
     return Judgement(
         examined=len(seen.resources),
-        findings=tuple(
-            Finding(
-                rule=f"leftovers/{each.source}",
-                subject=each.name,
-                severity=Severity.HIGH,
-                message=f"{each.kind} is still there{': ' + each.why if each.why else ''}",
-                help="`readiness teardown RUN_ID` goes on with the teardown.",
-            )
-            for each in there
+        findings=(
+            *(_left(each) for each in there if each not in told),
+            *(_retained(entry, each) for entry, found in kept.items() for each in found),
+            *map(_missing, missing),
         ),
         gaps=tuple(Gap(what=f"{each.kind} {each.name}", why=each.why) for each in unknown),
     )
+
+
+def _left(each: Resource) -> Finding:
+    return Finding(
+        rule=f"leftovers/{each.source}",
+        subject=each.name,
+        severity=Severity.HIGH,
+        message=f"{each.kind} is still there{': ' + each.why if each.why else ''}",
+        help="`readiness teardown RUN_ID` goes on with the teardown.",
+    )
+
+
+def _retained(entry: str, each: Resource) -> Finding:
+    return Finding(
+        rule=contract.RETAINED_RULE,
+        subject=each.name,
+        severity=Severity.INFO,
+        message=f"{each.kind} stays on purpose: the plan names it ({entry})",
+        help="Somebody has to delete it one day; nothing here does.",
+    )
+
+
+def _missing(entry: str) -> Finding:
+    return Finding(
+        rule=contract.RETAINED_MISSING_RULE,
+        subject=entry,
+        severity=Severity.HIGH,
+        message="the plan says that it stays, but nothing of this name is there",
+        help="It was lost, or gates.settings.leftovers.retained names it wrongly.",
+    )
+
+
+def remaining(judgement: Judgement) -> list[str]:
+    """Return the names of what was found, or could not be ruled out, to be left and is not meant to be."""
+    told = (contract.RETAINED_RULE, contract.RETAINED_MISSING_RULE)
+    found = [each.subject for each in judgement.findings if each.rule not in told]
+    return found + [gap.what for gap in judgement.gaps]
 
 
 GATE = Gate(

@@ -87,10 +87,15 @@ def run(plan: Path, bundle: Path, *arguments: str) -> Ended:
     return finish(start(plan, "--evidence", str(bundle), *arguments), bundle)
 
 
-def cli(*arguments: str) -> subprocess.CompletedProcess[str]:
+def cli(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run another command of the CLI to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "readiness", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=180
+        [sys.executable, "-m", "readiness", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env={**os.environ, **(env or {})},
     )
 
 

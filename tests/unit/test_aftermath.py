@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 
 import pytest
 
-from readiness import aftermath
+from readiness import aftermath, cloud, removal, runner
 from readiness.errors import CloudError, ReadinessError, TeardownError
 from readiness.gates import leftovers
 from readiness.inventory import Resource
@@ -68,7 +69,7 @@ def test_a_ledger_without_its_first_line_is_not_taken_for_an_empty_one(ledger, t
 @pytest.fixture
 def processes(monkeypatch):
     """The processes that are left, and who was asked for."""
-    left = SimpleNamespace(servers=[], strays=[], asked=[], ended=[])
+    left = SimpleNamespace(servers=[], strays=[], programs_of=[], asked=[], ended=[])
 
     def find(kind):
         def found(name):
@@ -78,11 +79,15 @@ def processes(monkeypatch):
         return found
 
     def await_end(find, *, deadline_s):
-        left.ended += find()
-        left.servers, left.strays = [], []
+        for each in find():
+            left.ended.append(each)
+            for kind in (left.servers, left.strays, left.programs_of):
+                if each in kind:
+                    kind.remove(each)
 
     monkeypatch.setattr(aftermath, "servers", find("servers"))
     monkeypatch.setattr(aftermath, "strays", find("strays"))
+    monkeypatch.setattr(aftermath, "programs_of", find("programs_of"))
     monkeypatch.setattr(aftermath, "await_end", await_end)
     return left
 
@@ -107,6 +112,25 @@ def test_the_processes_of_a_run_that_was_cut_off_are_ended_and_proven_gone(ledge
         f"{RUN}: the run was cut off",
         f"{RUN}: no process of its embedded AWS is left (3 were still there when asked)",
     ]
+
+
+def test_a_deployment_that_goes_on_without_its_runner_is_ended_before_anything_is_asked(ledger, teardown, processes):
+    embedded(ledger)
+    processes.programs_of = ["cdk deploy"]
+
+    teardown()
+
+    assert processes.ended == ["cdk deploy"]
+    assert processes.asked[0] == ("programs_of", RUN)
+
+
+def test_a_run_that_is_still_at_work_is_not_torn_down_from_under_itself(ledger, teardown, processes):
+    ledger.note("run-started", name=RUN, target="embedded", region="eu-west-1", **runner.mark())
+
+    with pytest.raises(ReadinessError, match=f"{RUN} is still at work, in process {os.getpid()}") as caught:
+        teardown()
+    assert f"kill {os.getpid()}" in caught.value.hint
+    assert processes.asked == []
 
 
 def test_an_embedded_aws_that_was_never_ready_is_looked_for_too(ledger, teardown, processes):
@@ -153,7 +177,15 @@ class Aws:
 
     def __init__(self) -> None:
         self.account = ACCOUNT
+        self.endpoint = ""
         self.steps = []
+        self.quiet = {
+            "logs": FakeClient(describe_log_groups={"logGroups": []}),
+            "rds": FakeClient(
+                describe_db_cluster_snapshots={"DBClusterSnapshots": []}, describe_db_snapshots={"DBSnapshots": []}
+            ),
+            "elasticache": FakeClient(describe_snapshots={"Snapshots": []}),
+        }
         self.left = []
         family = f"{STACK}-bad-release"
         self.ecs = FakeClient(
@@ -170,15 +202,15 @@ class Aws:
         self.steps.append(f"destroy {name}")
 
     def client(self, service):
-        return {"ecs": self.ecs, "cloudformation": "cloudformation"}[service]
+        return {"ecs": self.ecs, "cloudformation": "cloudformation", **self.quiet}[service]
 
 
 @pytest.fixture
 def aws(monkeypatch):
     aws = Aws()
     regions = []
-    monkeypatch.setattr(aftermath, "connect_aws", lambda region, production: regions.append(region) or aws)
-    monkeypatch.setattr(aftermath, "remove_stack", lambda clients, name, ledger: aws.remove(name))
+    monkeypatch.setattr(cloud, "connect_aws", lambda region, production: regions.append(region) or aws)
+    monkeypatch.setattr(removal, "remove_stack", lambda clients, name, ledger, say: aws.remove(name))
 
     def look(clients, ledger):
         aws.steps.append("look")
@@ -231,8 +263,9 @@ def test_nothing_is_touched_in_another_account(ledger, teardown, aws):
     on_aws(ledger)
     aws.account = "999999999999"
 
-    with pytest.raises(ReadinessError, match=f"is in account {ACCOUNT}, but your credentials are for 999999999999"):
+    with pytest.raises(TeardownError, match=f"May still exist: stack {STACK}") as caught:
         teardown()
+    assert f"is in account {ACCOUNT}, but your credentials are for 999999999999" in caught.value.hint
     assert aws.steps == []
 
 
@@ -266,3 +299,43 @@ def test_what_is_left_is_named_with_what_went_wrong_on_the_way(ledger, teardown,
         teardown()
     assert caught.value.leftovers == ("queue",)
     assert "DELETE_FAILED: in use" in caught.value.hint
+
+
+def test_expired_credentials_leave_the_run_standing_with_the_way_to_go_on(ledger, teardown, aws, monkeypatch):
+    """Whoever may not even ask cannot say that nothing is left."""
+    on_aws(ledger)
+
+    def expired(region, production):
+        raise CloudError("AWS does not say who you are: ExpiredToken.", hint="Log in.")
+
+    monkeypatch.setattr(cloud, "connect_aws", expired)
+
+    with pytest.raises(TeardownError, match=f"stack {STACK}") as caught:
+        teardown()
+    assert "Log in." in caught.value.hint
+    assert f"readiness teardown {RUN}" in caught.value.hint
+
+
+def test_a_source_that_does_not_answer_is_no_proof(ledger, teardown, aws, monkeypatch):
+    on_aws(ledger)
+
+    def look(clients, ledger):
+        raise CloudError("Reading the tag index failed: AccessDenied")
+
+    monkeypatch.setattr(leftovers, "look", look)
+
+    with pytest.raises(TeardownError, match="May still exist") as caught:
+        teardown()
+    assert "AccessDenied" in caught.value.hint
+    assert f"readiness teardown {RUN}" in caught.value.hint
+
+
+def test_what_the_plan_retains_is_told_and_is_no_leftover(ledger, teardown, aws):
+    ledger.note("run-started", name=RUN, target="aws", region="eu-central-1", retained='["archive"]')
+    ledger.about_to_create("stack", STACK, account=ACCOUNT, region="eu-central-1")
+    aws.left = [resource("gone"), resource("there", name="archive")]
+
+    said = teardown()
+
+    assert "archive: AWS::SQS::Queue stays on purpose" in said[0]
+    assert said[1] == f"{RUN}: 2 things were asked for; nothing else is left"

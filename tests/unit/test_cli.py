@@ -24,7 +24,20 @@ from readiness.waivers import load_waivers
 from tests.unit.samples import PLAN, a_finding, a_gate, a_judgement, a_plan, a_record, a_result, a_waiver
 
 REPOSITORY = Path(__file__).parents[2]
-COMMANDS = ("run", "scan", "waive", "verify", "compare", "gates", "plan", "doctor", "teardown", "aws")
+COMMANDS = (
+    "run",
+    "resume",
+    "scan",
+    "waive",
+    "verify",
+    "compare",
+    "gates",
+    "plan",
+    "doctor",
+    "teardown",
+    "sweep",
+    "aws",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -578,3 +591,112 @@ def test_a_false_positive_without_proof_is_refused(folder, listener, capsys):
 def test_a_day_that_is_none_is_a_wrong_command_line(capsys):
     assert leave([*WAIVE, "--expires", "tomorrow"]) == ExitCode.USAGE
     assert "tomorrow" in capsys.readouterr().err
+
+
+def test_a_full_disk_behind_stdout_and_stderr_changes_no_exit_code(tmp_path):
+    """What is left must be told to the pipeline by the exit code, whatever becomes of the words."""
+    program = """
+from argparse import ArgumentParser
+from readiness import __main__, cli
+from readiness.commands.output import tell
+from readiness.errors import TeardownError
+
+def act(arguments):
+    tell("a verdict")
+    raise TeardownError(["stack"])
+
+parser = ArgumentParser()
+parser.set_defaults(act=act)
+cli.build_parser = lambda: parser
+__main__.main()
+"""
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, stdout=full, stderr=full, check=False)
+
+    assert ended.returncode == ExitCode.LEFTOVERS
+
+
+# --- sweep -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def found(monkeypatch):
+    """What a survey finds; tests add to it. What was torn down is kept."""
+    from readiness import cloud, sweep
+
+    world = SimpleNamespace(found=[], asked=[], swept=[], errors={})
+    connection = SimpleNamespace(account="123456789012", region="eu-west-1")
+
+    def survey(connection, repository, *, now, older_than):
+        world.asked.append(older_than)
+        return world.found
+
+    def tear_down(connection, repository, found, narrate):
+        for each in found:
+            if each.choice == "sweep":
+                world.swept.append(each.name)
+                yield each, [f"{each.run_id}: none is left"], world.errors.get(each.name)
+
+    monkeypatch.setattr(cloud, "connect_aws", lambda region, production: connection)
+    monkeypatch.setattr(sweep, "survey", survey)
+    monkeypatch.setattr(sweep, "sweep", tear_down)
+    return world
+
+
+def a_find(name, choice):
+    from readiness.sweep import Found
+
+    return Found(name=name, run_id=name, choice=choice, why="it expired")
+
+
+def test_a_sweep_deletes_nothing_unless_it_is_told_to(found, capsys):
+    found.found = [a_find("old", "sweep"), a_find("young", "leave"), a_find("billing", "refuse")]
+
+    assert command(["sweep"]) == ExitCode.LEFTOVERS
+
+    said = capsys.readouterr()
+    assert [line.split()[:2] for line in said.out.splitlines()] == [
+        ["sweep", "old"],
+        ["leave", "young"],
+        ["refuse", "billing"],
+    ]
+    assert "Nothing was deleted. `readiness sweep --yes`" in said.err
+    assert found.swept == []
+
+
+def test_where_nothing_is_to_be_swept_a_sweep_ends_well(found):
+    found.found = [a_find("young", "leave"), a_find("billing", "refuse")]
+
+    assert command(["sweep", "--yes"]) == 0
+    assert found.swept == []
+
+
+def test_a_sweep_that_is_told_to_tears_down_what_it_found(found, capsys):
+    found.found = [a_find("old", "sweep"), a_find("billing", "refuse")]
+
+    assert command(["sweep", "--yes", "--older-than", "6h"]) == 0
+    assert found.swept == ["old"]
+    assert found.asked == [timedelta(hours=6)]
+    assert "swept   old  old: none is left" in capsys.readouterr().out
+
+
+def test_a_sweep_that_leaves_something_says_so_to_the_pipeline(found, capsys):
+    found.found = [a_find("old", "sweep"), a_find("older", "sweep")]
+    found.errors = {"old": TeardownError(["a queue"])}
+
+    assert command(["sweep", "--yes"]) == ExitCode.LEFTOVERS
+    assert found.swept == ["old", "older"]
+    assert "May still exist: a queue" in capsys.readouterr().err
+
+
+def test_a_sweep_works_in_no_other_account_than_it_was_told(found, capsys):
+    found.found = [a_find("old", "sweep")]
+
+    assert command(["sweep", "--yes", "--account", "999999999999"]) == ExitCode.USAGE
+    assert found.swept == []
+    assert "your credentials are for 123456789012" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["6", "soon", ""])
+def test_an_age_that_is_none_is_a_wrong_command_line(found, text):
+    assert leave(["sweep", "--older-than", text]) == ExitCode.USAGE

@@ -33,13 +33,33 @@ def ledger(tmp_path):
 # --- AWS -------------------------------------------------------------------------------------------------------------
 
 
+class Session:
+    """A boto3 session: STS answers as a test says, and each service has an address."""
+
+    def __init__(self) -> None:
+        self.answers = FakeClient(get_caller_identity={"Account": ACCOUNT})
+        self.endpoints = {}
+
+    def client(self, service, **how):
+        url = self.endpoints.get(service, f"https://{service}.eu-west-1.amazonaws.com")
+        return SimpleNamespace(
+            name=service,
+            meta=SimpleNamespace(endpoint_url=url),
+            get_caller_identity=lambda: self.answers.get_caller_identity(),
+        )
+
+
 @pytest.fixture
-def identity(monkeypatch):
-    """Let STS answer with what a test wants; by default with an account."""
-    sts = FakeClient(get_caller_identity={"Account": ACCOUNT})
-    session = SimpleNamespace(client=lambda service, **how: sts if service == "sts" else f"client of {service}")
+def session(monkeypatch):
+    session = Session()
     monkeypatch.setattr(boto3, "Session", lambda **how: session)
-    return sts
+    return session
+
+
+@pytest.fixture
+def identity(session):
+    """Let STS answer with what a test wants; by default with an account."""
+    return session.answers
 
 
 def test_the_account_of_the_credentials_is_the_one_that_is_used(identity):
@@ -73,7 +93,100 @@ def test_a_run_on_aws_refuses_the_production_accounts_of_its_plan(identity, tmp_
 def test_another_account_is_let_in(identity, tmp_path, ledger):
     with connect("aws", a_plan(), repository=tmp_path, folder=tmp_path, ledger=ledger) as connection:
         assert connection.account == ACCOUNT
-        assert connection.client("ecs") == "client of ecs"
+        assert connection.client("ecs").name == "ecs"
+    (connected,) = ledger.entries()
+    assert (connected.event, connected.name) == ("connected", ACCOUNT)
+    assert connected.details == {"region": "eu-west-1", "endpoint": ""}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "real"),
+    [
+        ("https://sts.eu-west-1.amazonaws.com", True),
+        ("https://sts.cn-north-1.amazonaws.com.cn", True),
+        ("https://vpce-0123-abcd.sts.eu-west-1.vpce.amazonaws.com", True),
+        ("https://sts.eu-west-1.api.aws", True),
+        ("http://localhost:4566", False),
+        ("http://sts.eu-west-1.amazonaws.com", False),
+        ("https://amazonaws.com.example.org", False),
+        ("https://notamazonaws.com", False),
+        ("https://localhost.localstack.cloud:4566", False),
+        ("", False),
+    ],
+)
+def test_an_address_is_awss_own_by_its_domain_and_its_certificate_only(endpoint, real):
+    assert cloud.is_aws(endpoint) is real
+
+
+def emulate(session, *services):
+    session.endpoints.update(dict.fromkeys(services, "http://localhost:4566"))
+
+
+def test_an_endpoint_that_is_not_awss_is_recorded_as_emulated(session, monkeypatch):
+    monkeypatch.delenv("READINESS_TIME_SCALE", raising=False)
+    emulate(session, "sts", "ecs")
+
+    connection = connect_aws("eu-west-1", ())
+
+    assert connection.environment is Environment.EMULATED
+    assert connection.endpoint == "http://localhost:4566"
+    assert connection.time_scale == 1
+    assert connection.client("ecs").name == "ecs"
+
+
+@pytest.mark.parametrize("emulated", [["sts"], ["ecs"]])
+def test_no_run_is_half_on_aws(session, emulated):
+    emulate(session, *emulated)
+
+    with pytest.raises(CloudError, match="ecs would be asked at http") as caught:
+        connect_aws("eu-west-1", ()).client("ecs")
+    assert "for all services or for none" in caught.value.hint
+
+
+def test_an_emulated_aws_may_say_by_how_much_it_shortens_waiting_times(session, monkeypatch):
+    emulate(session, "sts")
+    monkeypatch.setenv("READINESS_TIME_SCALE", "20")
+
+    assert connect_aws("eu-west-1", ()).time_scale == 20
+
+    monkeypatch.setenv("READINESS_TIME_SCALE", "fast")
+    with pytest.raises(CloudError, match="'fast', which is no number"):
+        connect_aws("eu-west-1", ())
+
+
+def test_aws_is_never_said_to_shorten_waiting_times(session, monkeypatch):
+    monkeypatch.setenv("READINESS_TIME_SCALE", "20")
+
+    assert connect_aws("eu-west-1", ()).time_scale == 1
+
+
+def connected(ledger, account=ACCOUNT, endpoint=""):
+    ledger.note("connected", name=account, region="eu-west-1", endpoint=endpoint)
+    return ledger.entries()
+
+
+def test_a_teardown_reaches_where_the_run_worked(session, ledger):
+    assert cloud.reach_again("eu-west-1", connected(ledger)).account == ACCOUNT
+
+
+def test_a_teardown_is_never_asked_of_another_account(session, ledger):
+    with pytest.raises(CloudError, match=f"is in account 999999999999, but your credentials are for {ACCOUNT}"):
+        cloud.reach_again("eu-west-1", connected(ledger, account="999999999999"))
+
+
+def test_a_teardown_is_never_asked_of_another_endpoint(session, ledger):
+    """A run on an emulated AWS must not be torn down in the real account that has the same stack name."""
+    with pytest.raises(CloudError, match=r"worked at http://localhost:4566, but AWS calls go to AWS") as caught:
+        cloud.reach_again("eu-west-1", connected(ledger, endpoint="http://localhost:4566"))
+    assert "export AWS_ENDPOINT_URL=http://localhost:4566" in caught.value.hint
+
+
+def test_a_teardown_of_a_run_on_aws_is_never_asked_of_an_emulated_one(session, ledger):
+    emulate(session, "sts")
+
+    with pytest.raises(CloudError, match="worked at AWS") as caught:
+        cloud.reach_again("eu-west-1", connected(ledger))
+    assert "unset AWS_ENDPOINT_URL" in caught.value.hint
 
 
 @pytest.mark.parametrize(

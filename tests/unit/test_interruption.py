@@ -24,7 +24,7 @@ def said():
     return []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_ends_the_block(said, number):
     signals = Signals()
 
@@ -41,7 +41,7 @@ def test_an_interruption_is_not_taken_for_a_gates_own_trouble():
     assert not issubclass(Interrupted, Exception)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGALRM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM])
 def test_what_was_done_on_a_signal_before_is_done_again_after(said, number):
     before = signal.getsignal(number)
 
@@ -72,6 +72,37 @@ def test_during_the_teardown_the_second_signal_gives_up(said):
 
     assert signals.interrupted
     assert signals.gave_up
+
+
+def test_a_lost_terminal_never_cuts_a_teardown_off(said):
+    """The kernel and the shell may both say that it is gone."""
+    signals = Signals()
+    steps = []
+
+    with pytest.raises(Interrupted), signals.caught(said.append):
+        try:
+            send(signal.SIGHUP)
+        finally:
+            with signals.tearing_down():
+                send(signal.SIGHUP)
+                send(signal.SIGHUP)
+                steps.append("torn down")
+
+    assert steps == ["torn down"]
+    assert signals.interrupted
+    assert not signals.gave_up
+    assert not said
+
+
+def test_a_run_under_nohup_is_not_ended_by_its_terminal(said):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Signals().caught(said.append):
+            send(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+    assert not said
 
 
 def test_a_signal_and_one_in_the_teardown_still_tear_down(said):

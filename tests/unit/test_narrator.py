@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import sys
+
 import pytest
 
 from readiness.model import Gap, Severity
+from readiness.narrator import Narrator
 from tests.unit.samples import a_finding, a_judgement, a_narrator, a_result, a_waiver
 
 ODD = [
@@ -142,3 +146,40 @@ def test_what_somebody_is_asked_about_is_shown_as_it_is():
     narrator.show("[eu-west-1] costs 2 USD")
 
     assert said.getvalue() == "[eu-west-1] costs 2 USD\n"
+
+
+class Gone:
+    """A stream whose reader is gone, as a lost terminal is."""
+
+    encoding = "utf-8"
+
+    def __init__(self, error):
+        self.error = error
+
+    def write(self, text):
+        raise self.error
+
+    def flush(self):
+        raise self.error
+
+    def isatty(self):
+        return True
+
+    def fileno(self):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EIO, "gone"), BrokenPipeError(), ValueError("closed"), RuntimeError("reentrant call")]
+)
+def test_a_terminal_that_is_gone_does_not_end_what_it_was_told_of(monkeypatch, error):
+    monkeypatch.setattr(sys, "stderr", Gone(error))
+    narrator = Narrator()
+    done = []
+
+    with narrator.stage("Destroy the clone"):
+        narrator.warn("the teardown is under way")
+        done.append("destroyed")
+    narrator.say("gone")
+
+    assert done == ["destroyed"]

@@ -6,8 +6,9 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from readiness import removal
-from readiness.errors import CloudError, TeardownError
+from readiness.errors import CloudError, EvidenceError, TeardownError
 from readiness.ledger import Ledger
+from readiness.staging import stack_name
 from tests.unit.samples import FakeClient, FakeClock, client_error
 
 STACK = "readiness-20260301-120000-abcd"
@@ -139,7 +140,7 @@ def test_a_bucket_that_is_not_empty_is_emptied_with_all_its_versions(ledger):
     (deleted,) = s3.called("delete_objects")
     assert deleted["Bucket"] == "artifacts"
     assert deleted["Delete"]["Objects"] == [{"Key": "a", "VersionId": "1"}, {"Key": "b", "VersionId": "2"}]
-    assert events(ledger) == ["resource", "deletion-failed", "bucket-emptied", "stack-deleted"]
+    assert events(ledger) == ["resource", "deletion-failed", "about-to-clear", "cleared", "stack-deleted"]
 
 
 def test_a_bucket_that_cannot_be_emptied_is_told_and_the_deletion_is_tried_all_the_same(ledger):
@@ -148,7 +149,7 @@ def test_a_bucket_that_cannot_be_emptied_is_told_and_the_deletion_is_tried_all_t
 
     remove(going("CREATE_COMPLETE", "DELETE_FAILED", "DELETE_COMPLETE", kept=(BUCKET,)), ledger, s3=s3)
 
-    assert "bucket-not-emptied" in events(ledger)
+    assert "not-cleared" in events(ledger)
 
 
 def test_a_stack_that_does_not_go_in_time_is_a_leftover(clock, ledger):
@@ -188,3 +189,151 @@ def test_a_deletion_that_is_refused_is_an_error(ledger):
 
     with pytest.raises(CloudError, match=f"Deleting stack {STACK} failed"):
         remove(going("CREATE_COMPLETE", delete_stack=client_error("AccessDenied")), ledger)
+
+
+def test_a_disk_that_takes_no_more_lines_does_not_keep_a_stack_standing(ledger, monkeypatch):
+    def full(*args, **details):
+        raise EvidenceError("The ledger cannot be written: No space left on device.")
+
+    ledger.about_to_create("stack", STACK)
+    monkeypatch.setattr(Ledger, "note", full)
+    cloudformation = going("CREATE_COMPLETE", "DELETE_FAILED", "DELETE_COMPLETE")
+
+    remove(cloudformation, ledger)
+
+    assert len(cloudformation.called("delete_stack")) == 2
+
+
+def test_a_deletion_that_takes_its_time_says_so_now_and_then(ledger):
+    ledger.note("resource")
+    said = []
+
+    removal.remove_stack(
+        {"cloudformation": going("CREATE_COMPLETE", *["DELETE_IN_PROGRESS"] * 40, "DELETE_COMPLETE")}.__getitem__,
+        STACK,
+        ledger,
+        say=said.append,
+    )
+
+    assert said == ["The stack is DELETE_IN_PROGRESS for 15 s", "The stack is DELETE_IN_PROGRESS for 30 s"]
+
+
+# --- a whole run -----------------------------------------------------------------------------------------------------
+
+RUN = "20260301-120000-abcd"
+FUNCTION = "readiness-20260301-120000-ab-Fault1234-x1Y2"
+"""As CloudFormation cuts the stack's name short."""
+
+
+class Account:
+    """An account with a run's task, its bad release, its stack, and what services made for it."""
+
+    def __init__(self, *log_groups, cloudformation=None) -> None:
+        self.done = []
+        self.services = {
+            "cloudformation": cloudformation or going("CREATE_COMPLETE", "DELETE_COMPLETE"),
+            "ecs": FakeClient(
+                list_clusters={"clusterArns": ["cluster"]},
+                list_tasks={"taskArns": ["task"]},
+                stop_task=lambda **asked: self.done.append(f"stop {asked['task']}"),
+                list_task_definitions={"taskDefinitionArns": [f"arn:x:task-definition/{STACK}-bad:1"]},
+                deregister_task_definition=lambda **asked: self.done.append("deregister"),
+            ),
+            "logs": FakeClient(
+                describe_log_groups={"logGroups": [{"logGroupName": name} for name in log_groups]},
+                delete_log_group=lambda logGroupName: self.done.append(f"delete {logGroupName}"),
+            ),
+            "rds": FakeClient(
+                describe_db_cluster_snapshots={
+                    "DBClusterSnapshots": [{"DBClusterSnapshotIdentifier": f"{STACK}-snapshot-database-1"}]
+                },
+                describe_db_snapshots={"DBSnapshots": [{"DBSnapshotIdentifier": "nightly"}]},
+                delete_db_cluster_snapshot=lambda **asked: self.done.append("delete a snapshot"),
+            ),
+            "elasticache": FakeClient(describe_snapshots={"Snapshots": []}),
+        }
+
+    def __call__(self, service):
+        return self.services[service]
+
+
+def announce(ledger):
+    ledger.about_to_create("stack", stack_name(RUN))
+    ledger.about_to_create("ecs-task", "fleet", started_by=RUN)
+    ledger.about_to_create("task-definition", f"{STACK}-bad")
+    ledger.note("resource", kind="AWS::Lambda::Function", name=FUNCTION, logical_id="Fault")
+    ledger.note("resource", kind="AWS::Logs::LogGroup", name="/shop/production", logical_id="Logs")
+
+
+def test_what_runs_goes_first_then_the_stack_then_what_services_made(ledger):
+    announce(ledger)
+    account = Account(f"/aws/lambda/{FUNCTION}", f"/aws/ecs/{STACK}-Cluster/performance")
+
+    assert removal.remove_run(account, RUN, ledger) == []
+    assert account.done == [
+        "stop task",
+        "deregister",
+        f"delete /aws/lambda/{FUNCTION}",
+        f"delete /aws/ecs/{STACK}-Cluster/performance",
+        "delete a snapshot",
+    ]
+
+
+def test_what_only_looks_like_the_runs_is_left_alone(ledger):
+    announce(ledger)
+    account = Account(
+        "/aws/lambda/readiness-20260301-120001-ffff-Fault1234-x1Y2",
+        "/shop/production-payments",  # holds the name of a log group that the stack's author chose
+        "/aws/lambda/readiness",
+    )
+
+    removal.remove_run(account, RUN, ledger)
+
+    assert not [each for each in account.done if each.startswith("delete /")]
+
+
+def test_what_the_plan_retains_is_not_deleted(ledger):
+    announce(ledger)
+    account = Account(f"/aws/lambda/{FUNCTION}", f"/aws/ecs/{STACK}-Cluster/performance")
+
+    removal.remove_run(account, RUN, ledger, keep=("/aws/lambda/{Fault}", "{stack}-snapshot-database*"))
+
+    assert account.done[2:] == [f"delete /aws/ecs/{STACK}-Cluster/performance"]
+
+
+def test_a_task_that_cannot_be_stopped_keeps_nothing_else_standing_and_is_told(ledger):
+    announce(ledger)
+    account = Account(f"/aws/lambda/{FUNCTION}")
+    account("ecs").answers["stop_task"] = client_error("AccessDenied")
+
+    (told,) = removal.remove_run(account, RUN, ledger)
+
+    assert "Stopping the run's tasks failed" in told
+    assert "teardown-step-failed" in events(ledger)
+    assert account("cloudformation").called("delete_stack")
+    assert f"delete /aws/lambda/{FUNCTION}" in account.done
+
+
+def test_a_stack_that_stays_is_no_reason_to_let_a_log_group_stay(ledger):
+    announce(ledger)
+    account = Account(f"/aws/lambda/{FUNCTION}", cloudformation=going("CREATE_COMPLETE", "DELETE_FAILED"))
+
+    with pytest.raises(TeardownError):
+        removal.remove_run(account, RUN, ledger)
+    assert f"delete /aws/lambda/{FUNCTION}" in account.done
+
+
+def test_a_log_group_that_cannot_be_deleted_is_told(ledger):
+    announce(ledger)
+    account = Account(f"/aws/lambda/{FUNCTION}")
+    account("logs").answers["delete_log_group"] = client_error("AccessDenied")
+
+    (told,) = removal.remove_run(account, RUN, ledger)
+
+    assert f"Deleting the log-group /aws/lambda/{FUNCTION} failed" in told
+
+
+def test_a_run_that_announced_no_stack_deletes_nothing(ledger):
+    ledger.note("run-started", name=RUN)
+
+    assert removal.remove_run({}.__getitem__, RUN, ledger) == []

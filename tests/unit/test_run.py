@@ -14,8 +14,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from readiness import decide, doctor, evidence, gates, run, staging
+from readiness import aftermath, contract, decide, doctor, evidence, gates, run, staging
 from readiness.errors import CloudError, EvidenceError, PlanError, ReadinessError, TeardownError, UsageError
+from readiness.gates import leftovers
 from readiness.interruption import Interrupted, OutOfTime
 from readiness.ledger import Ledger
 from readiness.model import (
@@ -27,6 +28,7 @@ from readiness.model import (
     GateResult,
     Measurement,
     Outcome,
+    Severity,
     Stage,
     Verdict,
 )
@@ -500,11 +502,13 @@ class World:
         return staging.Assembly(folder=folder, templates=(folder / "shop.template.json",))
 
     def deploy(self, connection, assembly, **how):
+        how["ledger"].about_to_create("stack", f"readiness-{how['run_id']}")
         self.step("deploy")
         return Clone(run_id=how["run_id"], stack_name="s", stack_id="s", outputs={}, expires_at=how["expires_at"])
 
-    def destroy(self, clients, name, ledger):
+    def destroy(self, clients, run_id, ledger, **how):
         self.step("destroy")
+        return []
 
 
 @pytest.fixture
@@ -515,7 +519,7 @@ def world(monkeypatch, known):
     monkeypatch.setattr(run, "connect", world.connect)
     for name in ("synthesize", "deploy"):
         monkeypatch.setattr(staging, name, getattr(world, name))
-    monkeypatch.setattr(run, "remove_stack", world.destroy)
+    monkeypatch.setattr(run, "remove_run", world.destroy)
 
     def looking(name):
         def observe(ctx, settings):
@@ -661,7 +665,7 @@ def test_a_teardown_that_is_given_up_leaves_something(world, whole):
     record = whole()
 
     assert record.interrupted
-    assert record.leftovers == (f"what run {record.run_id} had made (its teardown was given up)",)
+    assert record.leftovers == (f"stack readiness-{record.run_id} (the teardown was given up)",)
     assert decide.exit_code(record) == 4
 
 
@@ -742,3 +746,90 @@ def test_what_would_end_a_deployment_half_way_ends_the_run_before_anything_is_ma
     assert world.steps == ["connect"]
     assert "CDK bootstrap: there is none" in record.troubles[0]
     assert record.outcome is Outcome.INCONCLUSIVE
+
+
+# --- trouble in the middle -------------------------------------------------------------------------------------------
+
+
+def test_credentials_that_expire_in_mid_run_leave_the_stack_named_with_the_way_to_go_on(world, whole):
+    """Neither the teardown nor the search for leftovers can be done; the verdict is none, and the exit code 4."""
+    expired = CloudError("Describing stack failed: ExpiredToken", hint="Renew your credentials and go on.")
+    for step in ("words", "storms", "destroy", "left"):
+        world.fail[step] = expired
+
+    record = whole()
+
+    assert record.leftovers == (f"stack readiness-{record.run_id} (nobody could look for it)",)
+    assert "ExpiredToken" in record.troubles[0]
+    assert record.outcome is Outcome.INCONCLUSIVE
+    assert decide.exit_code(record) == 4
+
+
+class Disk:
+    """A disk on which evidence, or the ledger, cannot be written from a step on."""
+
+    def __init__(self, world, step, monkeypatch, *kinds):
+        world.meanwhile[step] = lambda: [self.fill(kind, method, monkeypatch) for kind, method in kinds]
+
+    @staticmethod
+    def fill(kind, method, monkeypatch):
+        def full(*args, **details):
+            raise EvidenceError("It cannot be written: No space left on device.")
+
+        monkeypatch.setattr(kind, method, full)
+
+
+EVIDENCE = (evidence.BundleWriter, "put")
+LEDGER = (Ledger, "note")
+
+
+@pytest.mark.parametrize("step", ["numbers", "deploy", "words", "storms", "destroy", "left"])
+@pytest.mark.parametrize("kinds", [(EVIDENCE,), (LEDGER,), (EVIDENCE, LEDGER)], ids=["evidence", "ledger", "both"])
+def test_a_full_disk_is_never_a_pass_and_keeps_no_clone_standing(world, whole, monkeypatch, step, kinds):
+    Disk(world, step, monkeypatch, *kinds)
+
+    try:
+        code = decide.exit_code(whole())
+    except TeardownError:
+        code = 4
+    except EvidenceError:
+        code = 1
+
+    if "deploy" in world.steps:
+        assert "destroy" in world.steps
+        assert "left" in world.steps
+    assert code in (1, 4)
+
+
+def test_leftovers_outrank_a_record_that_cannot_be_written(world, whole, monkeypatch):
+    Disk(world, "left", monkeypatch, EVIDENCE)
+    world.fail["destroy"] = TeardownError(["stack readiness-1"])
+
+    with pytest.raises(TeardownError, match="stack readiness-1") as caught:
+        whole()
+    assert "No space left on device" in caught.value.hint
+    assert "readiness teardown" in caught.value.hint
+
+
+def test_what_stays_on_purpose_is_no_leftover(begin):
+    told = a_finding("archive", severity=Severity.INFO, rule=contract.RETAINED_RULE)
+    missing = a_finding("snapshot", rule=contract.RETAINED_MISSING_RULE)
+    judgement = a_judgement(told, missing, a_finding("queue", rule="leftovers/stack"))
+
+    assert remaining([a_result("left", judgement, stage=Stage.AFTER_TEARDOWN)]) == ("queue",)
+
+
+def test_what_the_plan_retains_is_written_down_before_anything_is_made(begin, known):
+    known.append(a_gate("leftovers", settings=leftovers.Settings))
+    this = begin(PLAN + '\n[gates.settings.leftovers]\nretained = ["archive"]\n')
+
+    assert aftermath.retained_by_plan(this.ledger) == ("archive",)
+
+
+def test_two_runs_that_begin_at_once_share_nothing(begin, tmp_path):
+    one, other = begin(), begin()
+
+    assert one.id != other.id
+    assert one.folder != other.folder
+    assert one.bundle.root != other.bundle.root
+    assert staging.stack_name(one.id) != staging.stack_name(other.id)

@@ -89,7 +89,7 @@ def test_the_templates_of_the_assembly_are_found(ran, tmp_path):
         f"run_id={RUN}",
         "expires_at=2026-03-01T12:00:00+00:00",
     ]
-    assert how["env"] == {"A": "1"}
+    assert how["env"] == {"A": "1", "READINESS_RUN_ID": RUN}
     assert how["deadline_s"] > 0
 
 

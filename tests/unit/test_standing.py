@@ -21,7 +21,7 @@ def a_run(repository, run_id, *events):
 
 
 def down(repository, run_id=None):
-    return standing.down(repository, run_id)
+    return standing.down(repository, run_id, lambda text: None)
 
 
 def test_without_a_clone_there_is_nothing_to_take_down(tmp_path):

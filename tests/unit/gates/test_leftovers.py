@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from readiness import contract, decide
-from readiness.errors import CloudError
+from readiness.errors import CloudError, PlanError
 from readiness.evidence import from_json, to_json
 from readiness.gates.leftovers import GATE, Observation, Settings, judge, look
 from readiness.inventory import Resource
 from readiness.ledger import Ledger
-from readiness.model import Outcome, Stage
+from readiness.model import Outcome, Severity, Stage
+from readiness.plan import parse
 from tests.unit.samples import BLOCKING, T0, FakeClient, a_context, client_error
 
 RUN = "20260301-120000-abcd"
@@ -71,6 +72,67 @@ def test_what_it_sees_reads_back_as_it_was_written():
     assert from_json(Observation, to_json(Observation, seen), "it") == seen
 
 
+# --- what is meant to stay -------------------------------------------------------------------------------------------
+
+LOGS = f"/aws/lambda/{STACK}-Fault-1"
+NAMES = {"run_id": RUN, "stack": STACK, "Fault": f"{STACK}-Fault-1", "Inbox": QUEUE}
+
+
+def judged(*resources, retained):
+    return judge(Observation(resources=resources, names=NAMES), Settings(retained=retained))
+
+
+@pytest.mark.parametrize(
+    ("entry", "name"),
+    [
+        ("Inbox", QUEUE),
+        ("/aws/lambda/{Fault}", LOGS),
+        ("/aws/lambda/{stack}-Fault-1", LOGS),
+        ("/aws/lambda/{Fault}", f"arn:aws:logs:eu-west-1:123456789012:log-group:{LOGS}:*"),
+        ("{stack}-snapshot-Database*", f"{STACK}-snapshot-Database-1X2Y"),
+        ("{stack}-snapshot-Database*", f"arn:aws:rds:eu-west-1:1:cluster-snapshot:{STACK}-snapshot-Database-1X2Y"),
+        ("shop-archive", "shop-archive"),
+    ],
+)
+def test_what_the_plan_names_stays_on_purpose_and_is_told(entry, name):
+    judgement = judged(resource("there", name=name), retained=(entry,))
+
+    (told,) = judgement.findings
+    assert (told.rule, told.subject, told.severity) == (contract.RETAINED_RULE, name, Severity.INFO)
+    assert entry in told.message
+    disposed = decide.dispose(judgement.findings, (), T0.date())
+    assert decide.outcome(judgement, disposed, BLOCKING) is Outcome.PASSED
+
+
+@pytest.mark.parametrize("entry", ["Inbox", "/aws/lambda/{Fault}", "{Nobody}-snapshot", "shop-archive"])
+def test_what_should_have_stayed_and_is_not_there_is_a_fault(entry):
+    judgement = judged(resource("gone", name=QUEUE), retained=(entry,))
+
+    (found,) = judgement.findings
+    assert (found.rule, found.subject) == (contract.RETAINED_MISSING_RULE, entry)
+    assert found.severity is Severity.HIGH
+
+
+def test_an_entry_excuses_what_it_names_and_nothing_else():
+    judgement = judged(resource("there", name=LOGS), resource("there", name=LOGS + "0"), retained=("{stack}", LOGS))
+
+    assert [each.rule for each in judgement.findings] == [
+        "leftovers/stack",
+        contract.RETAINED_RULE,
+        contract.RETAINED_MISSING_RULE,
+    ]
+
+
+def test_where_nothing_was_deployed_nothing_can_have_stayed():
+    assert judged(retained=("Inbox",)).findings == ()
+
+
+@pytest.mark.parametrize("entry", ["*", "readiness-*", "{stack}*", "{run_id}-*", "a*b"])
+def test_an_entry_that_would_excuse_whatever_there_is_is_refused(entry):
+    with pytest.raises(PlanError, match="retained"):
+        parse(Settings, {"retained": [entry]}, "plan.toml", "gates.settings.leftovers")
+
+
 # --- look ------------------------------------------------------------------------------------------------------------
 
 
@@ -87,7 +149,10 @@ class Account:
             ),
             "resourcegroupstaggingapi": FakeClient(get_resources={"ResourceTagMappingList": []}),
             "logs": FakeClient(describe_log_groups={"logGroups": []}),
-            "rds": FakeClient(describe_db_cluster_snapshots={"DBClusterSnapshots": []}),
+            "rds": FakeClient(
+                describe_db_cluster_snapshots={"DBClusterSnapshots": []}, describe_db_snapshots={"DBSnapshots": []}
+            ),
+            "elasticache": FakeClient(describe_snapshots={"Snapshots": []}),
             "sqs": FakeClient(get_queue_attributes=client_error("QueueDoesNotExist")),
         }
 
@@ -147,6 +212,26 @@ def test_a_run_that_announced_nothing_leaves_nothing_to_ask_for(account, tmp_pat
     ledger.note("run-started", name=RUN)
 
     assert look(account, ledger).resources == ()
+
+
+def test_where_nobody_listed_the_resources_the_deleted_stack_tells_of_them(account, tmp_path):
+    """A runner was killed while it deployed, and the reaper deleted the stack: the ledger names no resource."""
+    ledger = Ledger(tmp_path / "killed.jsonl")
+    ledger.note("run-started", name=RUN)
+    ledger.about_to_create("stack", STACK)
+    gone = {"StackName": STACK, "StackId": "arn:the-stack", "StackStatus": "DELETE_COMPLETE"}
+    queue = {"ResourceType": "AWS::SQS::Queue", "PhysicalResourceId": QUEUE, "LogicalResourceId": "Inbox"}
+    account.answers(
+        "cloudformation",
+        list_stacks={"StackSummaries": [gone, {**gone, "StackName": "another", "StackId": "arn:another"}]},
+        list_stack_resources=lambda StackName: {"StackResourceSummaries": [queue]} if "the" in StackName else None,
+    )
+    account.answers("sqs", get_queue_attributes={"Attributes": {}})
+
+    seen = look(account, ledger)
+
+    assert [(each.name, each.logical_id) for each in seen.resources if each.standing == "there"] == [(QUEUE, "Inbox")]
+    assert seen.names == {"run_id": RUN, "stack": STACK, "Inbox": QUEUE}
 
 
 def test_a_stack_that_is_listed_is_there_with_its_status(account, ledger):
@@ -302,6 +387,8 @@ def test_a_snapshot_that_carries_the_run_is_there(account, ledger):
         ("resourcegroupstaggingapi", "get_resources"),
         ("logs", "describe_log_groups"),
         ("rds", "describe_db_cluster_snapshots"),
+        ("rds", "describe_db_snapshots"),
+        ("elasticache", "describe_snapshots"),
     ],
 )
 def test_a_source_that_does_not_answer_is_an_error_never_an_absence(account, ledger, service, operation):
