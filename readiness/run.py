@@ -15,7 +15,7 @@ from typing import Any
 import readiness
 from readiness import baseline, decide, evidence, gates, plan, report, staging, triage, waivers
 from readiness.cloud import Connection, Target, connect
-from readiness.errors import EvidenceError, PlanError, ReadinessError, TeardownError, UsageError
+from readiness.errors import EvidenceError, Fault, PlanError, ReadinessError, TeardownError, UsageError
 from readiness.gate import Context, Gate
 from readiness.interruption import Interrupted, OutOfTime, Signals
 from readiness.ledger import FILE as LEDGER_FILE
@@ -38,6 +38,7 @@ from readiness.model import (
 )
 from readiness.narrator import Narrator
 from readiness.removal import remove_stack
+from readiness.spelling import did_you_mean
 
 RUNS = Path(".readiness") / "runs"
 
@@ -194,23 +195,28 @@ def check_gates(frozen: Plan, request: Request) -> None:
     """Refuse gates that do not exist and settings that a gate does not have, before anything is started."""
     known = {gate.id: gate for gate in gates.all_gates()}
     file = str(request.plan_file)
-    for index, gate_id in enumerate(frozen.gates.required):
-        if gate_id not in known:
-            raise PlanError(
-                file, f"gates.required[{index}]", f"there is no gate {gate_id!r}; `readiness gates` lists them"
-            )
-    for gate_id in frozen.gates.settings:
-        if gate_id not in known:
-            raise PlanError(file, f"gates.settings.{gate_id}", "there is no such gate; `readiness gates` lists them")
-        settings_of(known[gate_id], frozen, file)
-    for index, item in enumerate(frozen.checklist):
-        if item.gate is not None and item.gate not in known:
-            raise PlanError(
-                file, f"checklist[{index}].gate", f"there is no gate {item.gate!r}; `readiness gates` lists them"
-            )
+    named = [(f"gates.required[{index}]", gate_id) for index, gate_id in enumerate(frozen.gates.required)]
+    named += [(f"gates.settings.{gate_id}", gate_id) for gate_id in frozen.gates.settings]
+    named += [(f"checklist[{index}].gate", item.gate) for index, item in enumerate(frozen.checklist) if item.gate]
+    faults = [
+        Fault(key, f"there is no gate {gate_id!r}{did_you_mean(gate_id, known)}", hint="`readiness gates` lists them.")
+        for key, gate_id in named
+        if gate_id not in known
+    ]
+    for gate_id in frozen.gates.settings.keys() & known:
+        try:
+            settings_of(known[gate_id], frozen, file)
+        except PlanError as error:
+            faults += error.faults
+    if faults:
+        with plan.located(request.plan_file):
+            raise PlanError.of(file, faults)
     for gate_id in request.only:
         if gate_id not in known:
-            raise UsageError(f"--only: there is no gate {gate_id!r}.", hint="`readiness gates` lists them.")
+            raise UsageError(
+                f"--only: there is no gate {gate_id!r}{did_you_mean(gate_id, known)}.",
+                hint="`readiness gates` lists them.",
+            )
 
 
 def checked_workload_files(frozen: Plan, request: Request) -> dict[str, bytes]:

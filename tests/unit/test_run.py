@@ -285,7 +285,7 @@ def test_an_unknown_required_gate_is_named(known, tmp_path):
     frozen = a_plan()
     frozen = replace(frozen, gates=replace(frozen.gates, required=("numbers", "colours")))
 
-    with pytest.raises(PlanError, match="there is no gate 'colours'; `readiness gates` lists them") as caught:
+    with pytest.raises(PlanError, match="there is no gate 'colours'\n  `readiness gates` lists them") as caught:
         check_gates(frozen, request_in(tmp_path))
     assert caught.value.key == "gates.required[1]"
     assert caught.value.file.endswith("readiness.toml")
