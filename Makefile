@@ -26,7 +26,7 @@ node_modules/.installed: package-lock.json .venv/.installed
 	@touch $@
 
 demo: setup ## run the whole main job on the embedded AWS
-	@$(BIN)/readiness run
+	@$(BIN)/readiness run --allow-dirty
 
 test: setup ## run all tests
 	@$(BIN)/pytest

@@ -18,6 +18,7 @@ from readiness.model import (
     OpenLimit,
     Outcome,
     Record,
+    Registration,
     Severity,
     Signature,
     Stage,
@@ -220,6 +221,25 @@ def missing_signatures(owners: Iterable[str], signatures: Sequence[Signature]) -
     return tuple(f"sign-off: {role} {words[decisions.get(role)]}" for role in owners if decisions.get(role) != "go")
 
 
+def not_registered(registration: Registration) -> tuple[str, ...]:
+    """Return a reason for each file that was not fixed in a commit before the run."""
+    if not registration.files:
+        return ("pre-registration: nothing shows that the plan was fixed before the run",)
+    at = f"commit {registration.commit[:12]}"
+    return tuple(
+        f"pre-registration: {each.path} {f'is not in {at}' if each.committed is None else f'differs from {at}'}"
+        for each in registration.files
+        if each.committed != each.digest
+    )
+
+
+def changed_meanwhile(registration: Registration) -> tuple[str, ...]:
+    """Return a reason for each file that was another at the end of the run than before it."""
+    return tuple(
+        f"pre-registration: {each.path} was changed during the run" for each in registration.files if each.changed
+    )
+
+
 def verdict(
     results: Sequence[GateResult],
     *,
@@ -229,13 +249,20 @@ def verdict(
     environment: Environment,
     interrupted: bool = False,
     troubles: Sequence[str] = (),
+    registration: Registration | None = None,
 ) -> tuple[Outcome, Verdict, tuple[str, ...]]:
     """Return the outcome of the run, the verdict, and each reason why it is not GO.
 
     The outcome is the worst of the required gates'; a run that was interrupted, or whose harness stumbled
-    (*troubles*), is at best inconclusive.
+    (*troubles*), is at best inconclusive. So is one whose plan was not committed before it, unless the user said that
+    it is a rehearsal: then that alone keeps it from GO. None = pre-registration is not looked at.
     """
     reached, reasons = required_outcome(results, required)
+    unfixed = () if registration is None else not_registered(registration)
+    changed = () if registration is None else changed_meanwhile(registration)
+    if changed or (unfixed and registration is not None and not registration.allow_dirty):
+        reached = worst((reached, Outcome.INCONCLUSIVE))
+    reasons = (*reasons, *unfixed, *changed)
     if interrupted:
         reached = worst((reached, Outcome.INCONCLUSIVE))
         reasons += ("the run was interrupted",)

@@ -1143,6 +1143,43 @@ class Fixed:
 
 
 @record
+class RegisteredFile:
+    """A file that the verdict depends on, as it was when the run started.
+
+    Attributes:
+        path: From the root of the repository; absolute where it lies outside.
+        kept: Its copy in the bundle.
+        digest: Of its bytes.
+        committed: Of the bytes that the commit has at this path; None = the commit has no such file.
+        commit: The last commit that changed it; empty = not known.
+        committed_at: When that commit was made, by its own word.
+        changed: Whether it was another at the end of the run.
+    """
+
+    path: str
+    kept: str
+    digest: str
+    committed: str | None = None
+    commit: str = ""
+    committed_at: Instant | None = None
+    changed: bool = False
+
+
+@record
+class Registration:
+    """Whether what decides the run was fixed before it: plan, waivers and workload files, held against the commit.
+
+    Attributes:
+        files: All of them; none = nothing shows that anything was fixed.
+        allow_dirty: Whether the user said that this is a rehearsal, so that they need not be committed.
+    """
+
+    commit: str = "unknown"
+    files: tuple[RegisteredFile, ...] = ()
+    allow_dirty: bool = False
+
+
+@record
 class Record:
     """The decision document."""
 
@@ -1154,6 +1191,7 @@ class Record:
     candidate: Candidate
     plan_digest: str
     waivers_digest: str
+    registration: Registration = field(default_factory=Registration)
     started_at: Instant
     decided_at: Instant
     results: tuple[GateResult, ...]

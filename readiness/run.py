@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import subprocess
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import readiness
-from readiness import baseline, decide, evidence, gates, plan, report, staging, triage, waivers
+from readiness import baseline, decide, evidence, gates, plan, registration, report, staging, triage, waivers
 from readiness.cloud import Connection, Target, connect
 from readiness.errors import EvidenceError, Fault, PlanError, ReadinessError, TeardownError, UsageError
 from readiness.gate import Context, Gate
@@ -30,6 +29,7 @@ from readiness.model import (
     Outcome,
     Plan,
     Record,
+    Registration,
     ScanTerms,
     Span,
     Stage,
@@ -37,6 +37,7 @@ from readiness.model import (
     spell_duration,
 )
 from readiness.narrator import Narrator
+from readiness.registration import git_state
 from readiness.removal import remove_stack
 from readiness.spelling import did_you_mean
 
@@ -55,6 +56,8 @@ class Request:
     evidence: Path | None = None
     baseline: Path | None = None
     """Bundle that relative objectives compare with; None = the newest of this repository that may be one."""
+    allow_dirty: bool = False
+    """Whether this is a rehearsal only, so that plan, waivers and workload files need not be committed."""
 
 
 @dataclass(kw_only=True)
@@ -71,6 +74,7 @@ class Run:
     narrator: Narrator
     started_at: datetime
     candidate: Candidate
+    registration: Registration = field(default_factory=Registration)
     results: list[GateResult] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     leftovers: list[str] = field(default_factory=list)
@@ -152,11 +156,21 @@ def freeze(request: Request, narrator: Narrator) -> Run:
     folder = request.repository / RUNS / run_id
     ledger = Ledger(folder / LEDGER_FILE)
     bundle = evidence.BundleWriter(request.evidence or folder / "bundle")
-    bundle.put(evidence.PLAN, request.plan_file.read_bytes())
-    bundle.put(evidence.WAIVERS, request.waivers_file.read_bytes() if request.waivers_file.exists() else b"")
+    decisive = {
+        request.plan_file: (evidence.PLAN, request.plan_file.read_bytes()),
+        request.waivers_file: (
+            evidence.WAIVERS,
+            request.waivers_file.read_bytes() if request.waivers_file.exists() else b"",
+        ),
+    }
     for path, data in files.items():
-        bundle.put(f"{workload_files.FOLDER}/{path}", data)
+        kept = f"{workload_files.FOLDER}/{path}"
+        decisive[request.repository / kept] = (kept, data)
+    for kept, data in decisive.values():
+        bundle.put(kept, data)
     commit, dirty = git_state(request.repository)
+    registered = registration.register(request.repository, decisive, allow_dirty=request.allow_dirty)
+    warn_of_unregistered(registered, narrator)
     ledger.note(
         "run-started",
         name=run_id,
@@ -179,7 +193,22 @@ def freeze(request: Request, narrator: Narrator) -> Run:
         started_at=started_at,
         environment=Environment.AWS if request.target == "aws" else Environment.EMULATED,
         candidate=Candidate(commit=commit, dirty=dirty, template_digests={}, image=frozen.service.image),
+        registration=registered,
     )
+
+
+def warn_of_unregistered(registered: Registration, narrator: Narrator) -> None:
+    """Say before the run, and not only in its record, that what decides it is not fixed in a commit."""
+    faults = decide.not_registered(registered)
+    for fault in faults:
+        narrator.warn(fault)
+    if faults and registered.allow_dirty:
+        narrator.warn("--allow-dirty: this is a rehearsal only, whatever it comes to.")
+    elif faults:
+        narrator.warn(
+            "The run will be inconclusive: what decides it has to be committed before it. Commit it, or say "
+            "--allow-dirty for a rehearsal that is never a GO."
+        )
 
 
 def refuse_used_folder(folder: Path | None) -> None:
@@ -400,6 +429,7 @@ def result_of(
 def conclude(this: Run) -> Record:
     """Decide, write the record and the report, and seal the bundle."""
     now = datetime.now(UTC)
+    registered = registration.at_the_end(this.request.repository, this.registration)
     register = decide.register_result(this.waivers, this.results, this.plan.gates.required, this.started_at.date(), now)
     results = (*this.results, *([register] if register else []))
     earlier, diff = triage.since_baseline(this.baseline, results)
@@ -411,6 +441,7 @@ def conclude(this: Run) -> Record:
         environment=this.environment,
         interrupted=this.interrupted,
         troubles=this.troubles,
+        registration=registered,
     )
     record = Record(
         run_id=this.id,
@@ -420,6 +451,7 @@ def conclude(this: Run) -> Record:
         candidate=this.candidate,
         plan_digest=plan.digest(this.bundle.root / evidence.PLAN),
         waivers_digest=plan.digest(this.bundle.root / evidence.WAIVERS),
+        registration=registered,
         started_at=this.started_at,
         decided_at=now,
         results=results,
@@ -470,17 +502,3 @@ def remaining(results: list[GateResult]) -> tuple[str, ...]:
             names += [each.finding.subject for each in result.findings]
             names += [gap.what for gap in result.judgement.gaps]
     return tuple(names)
-
-
-def git_state(repository: Path) -> tuple[str, bool]:
-    """Return the commit of the repository, and whether files differ from it; ``unknown`` where there is no git."""
-    try:
-        commit = _git(repository, "rev-parse", "HEAD")
-        return commit.strip(), bool(_git(repository, "status", "--porcelain").strip())
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown", True
-
-
-def _git(repository: Path, *arguments: str) -> str:
-    argv = ["git", "-C", str(repository), *arguments]
-    return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=30).stdout

@@ -9,6 +9,7 @@ from typing import Any
 from readiness import decide, evidence, gates, plan, report, waivers
 from readiness.errors import EvidenceError, PlanError
 from readiness.gate import Gate
+from readiness.loadgen import workload_files
 from readiness.model import GateResult, Judgement, Plan, Record, Waiver
 from readiness.run import checked, remaining, result_of, settings_of
 
@@ -47,7 +48,9 @@ def verify(bundle: Path) -> Verified:
         environment=record.environment,
         interrupted=record.interrupted,
         troubles=record.troubles,
+        registration=record.registration,
     )
+    _check_registration(bundle, record)
     _check_register(record, frozen, register, again)
     _same("outcome", record.outcome, reached)
     _same("verdict", record.verdict, verdict)
@@ -65,6 +68,17 @@ def _check_register(record: Record, frozen: Plan, register: tuple[Waiver, ...], 
     at = record.decided_at if written is None else written.started_at
     told = decide.register_result(register, again, frozen.gates.required, record.started_at.date(), at)
     _same(f"results[{decide.REGISTER}]", written, told)
+
+
+def _check_registration(bundle: Path, record: Record) -> None:
+    """Refuse a registration of other files than those of the bundle: what it says of the commit is said of them."""
+    files = {each.kept: each.digest for each in record.registration.files}
+    kept = [evidence.PLAN, evidence.WAIVERS]
+    kept += [
+        file.relative_to(bundle).as_posix() for file in (bundle / workload_files.FOLDER).rglob("*") if file.is_file()
+    ]
+    _same("registration", files, {path: plan.digest(bundle / path) for path in sorted(kept)})
+    _same("registration.commit", record.registration.commit, record.candidate.commit)
 
 
 def _frozen(bundle: Path, record: Record) -> tuple[Plan, tuple[Waiver, ...]]:

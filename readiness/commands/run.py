@@ -31,6 +31,11 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--baseline", type=Path, metavar="BUNDLE", help="compare with this run; default: the newest that passed here"
     )
+    parser.add_argument(
+        "--allow-dirty",
+        action="store_true",
+        help="a rehearsal only, never a GO: plan, waivers and workload files need not be committed",
+    )
     parser.add_argument("--json", action="store_true", help="print the record as JSON on stdout")
     parser.set_defaults(act=_run)
 
@@ -46,6 +51,7 @@ def _run(arguments: argparse.Namespace) -> int:
         only=tuple(arguments.only),
         evidence=arguments.evidence,
         baseline=arguments.baseline,
+        allow_dirty=arguments.allow_dirty,
     )
     record, bundle = run(request, Narrator())
     if arguments.json:

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from readiness import decide, evidence, gates, run, staging
+from readiness import decide, evidence, gates, registration, run, staging
 from readiness.errors import CloudError, EvidenceError, PlanError, ReadinessError, TeardownError, UsageError
 from readiness.interruption import Interrupted, OutOfTime
 from readiness.model import (
@@ -71,6 +71,7 @@ def request_in(folder: Path, **changes) -> Request:
             "plan_file": folder / "readiness.toml",
             "waivers_file": folder / "waivers.toml",
             "target": "embedded",
+            "allow_dirty": True,
         }
         | changes
     )
@@ -259,7 +260,7 @@ def test_evidence_is_not_mixed_with_what_a_folder_holds(begin, tmp_path):
 
 
 def test_without_git_the_commit_is_unknown_and_never_called_clean(tmp_path):
-    assert run.git_state(tmp_path) == ("unknown", True)
+    assert registration.git_state(tmp_path) == ("unknown", True)
 
 
 def test_the_commit_is_that_of_the_repository(tmp_path):
@@ -273,9 +274,9 @@ def test_the_commit_is_that_of_the_repository(tmp_path):
     git("commit", "-qm", "one")
     head = git("rev-parse", "HEAD").decode().strip()
 
-    assert run.git_state(tmp_path) == (head, False)
+    assert registration.git_state(tmp_path) == (head, False)
     (tmp_path / "file").write_text("2")
-    assert run.git_state(tmp_path) == (head, True)
+    assert registration.git_state(tmp_path) == (head, True)
 
 
 # --- check_gates -----------------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ def sealed(tmp_path, known):
             plan_file=tmp_path / "readiness.toml",
             waivers_file=tmp_path / "waivers.toml",
             target="embedded",
+            allow_dirty=True,
         )
         this = freeze(request, a_narrator()[0])
         this.started_at = started_at or this.started_at
