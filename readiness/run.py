@@ -474,6 +474,7 @@ def conclude(this: Run) -> Record:
     put_page(this, record)
     for name, data in report.findings_of(record, this.plan.blocking_severities).items():
         this.bundle.put(name, data)
+    this.bundle.put(evidence.SUMMARY, report.as_summary(record, this.plan.service.name))
     sealed = this.bundle.seal()
     this.ledger.note("run-decided", name=this.id, outcome=reached, verdict=verdict, bundle=sealed)
     return record

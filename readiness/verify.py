@@ -59,6 +59,8 @@ def verify(bundle: Path) -> Verified:
     _contains("leftovers", record.leftovers, remaining(again))
     for name, data in report.findings_of(record, frozen.blocking_severities).items():
         _same(name, data, evidence.read_bytes(bundle, name))
+    told = report.as_summary(record, frozen.service.name)
+    _same(evidence.SUMMARY, evidence.read_bytes(bundle, evidence.SUMMARY), told)
     judged = sum(result.observation is not None for result in again)
     return Verified(record=record, files=files, judged=judged, taken=len(again) - judged)
 

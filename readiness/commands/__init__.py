@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
-from readiness.commands import aws, compare, down, drill, gates, plan, report, run, scan, teardown, up, verify, waive
+from readiness.commands import (
+    aws,
+    compare,
+    down,
+    drill,
+    gates,
+    init,
+    plan,
+    publish,
+    report,
+    run,
+    scan,
+    teardown,
+    up,
+    verify,
+    waive,
+)
 
-COMMANDS = (run, scan, waive, verify, report, compare, gates, plan, up, drill, down, teardown, aws)
+COMMANDS = (init, run, scan, waive, verify, report, publish, compare, gates, plan, up, drill, down, teardown, aws)
 """In the order of the help."""

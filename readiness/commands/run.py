@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
-from readiness import decide, evidence, report
+from readiness import decide, evidence, github_actions, report
 from readiness.commands.options import add_plan_option, add_target_option, add_waivers_option
 from readiness.decide import ExitCode
 from readiness.model import Record
@@ -58,6 +60,8 @@ def _run(arguments: argparse.Namespace) -> int:
         print(evidence.to_json(Record, record).decode(), end="")
     else:
         _print_verdict(record, bundle)
+    for trouble in github_actions.tell(os.environ, record, bundle):
+        print(f"readiness: {trouble}", file=sys.stderr)
     code = decide.exit_code(record)
     if record.interrupted and code is not ExitCode.LEFTOVERS:
         return ExitCode.INTERRUPTED

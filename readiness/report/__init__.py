@@ -7,8 +7,9 @@ from readiness.report.findings import as_csv, as_json
 from readiness.report.junit import as_junit
 from readiness.report.markdown import headline, markdown
 from readiness.report.sarif import as_sarif
+from readiness.report.summary import as_summary
 
-__all__ = ["findings_files", "findings_of", "headline", "markdown"]
+__all__ = ["as_summary", "findings_files", "findings_of", "headline", "markdown"]
 
 
 def findings_of(record: Record, blocking: Collection[Severity]) -> dict[str, bytes]:
