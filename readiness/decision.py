@@ -80,6 +80,7 @@ def decided(
         environment=record.environment,
         interrupted=record.interrupted,
         troubles=record.troubles,
+        registration=record.registration,
         missing=(
             *shortfalls(plan.criteria, facts),
             *approval.missing(plan.owners, items, standings),

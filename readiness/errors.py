@@ -6,6 +6,7 @@ An exception means "we could not find out". A candidate that is bad is a ``Findi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 
 class ReadinessError(Exception):
@@ -25,13 +26,55 @@ class ReadinessError(Exception):
         return f"{self.message}\n  {self.hint}" if self.hint else self.message
 
 
-class PlanError(ReadinessError):
-    """The user's plan or waivers are wrong; carries the file and the key."""
+@dataclass(frozen=True)
+class Fault:
+    """One mistake in a file that the user wrote.
 
-    def __init__(self, file: str, key: str, message: str, *, hint: str = "") -> None:
-        super().__init__(f"{file}: {key}: {message}" if key else f"{file}: {message}", hint=hint)
+    Attributes:
+        key: Where it is, as TOML spells it: ``objectives[2].threshold``; empty = the whole file.
+        message: What was found there, and what is allowed.
+        hint: The next thing to do.
+        line: Counted from 1; None = not known.
+    """
+
+    key: str
+    message: str
+    hint: str = field(default="", kw_only=True)
+    line: int | None = field(default=None, kw_only=True)
+
+
+class PlanError(ReadinessError):
+    """The user's plan or waivers are wrong; carries the file and every mistake in it.
+
+    Attributes:
+        file: Which file.
+        faults: All mistakes that were found, in the order of the file where their lines are known.
+    """
+
+    def __init__(
+        self, file: str, key: str, message: str, *, hint: str = "", line: int | None = None, more: Sequence[Fault] = ()
+    ) -> None:
+        faults = (Fault(key, message, hint=hint, line=line), *more)
+        hints = list(dict.fromkeys(fault.hint for fault in faults if fault.hint))
+        super().__init__("\n".join(_spelled(file, fault) for fault in faults), hint="\n  ".join(hints))
         self.file = file
-        self.key = key
+        self.faults = faults
+
+    @property
+    def key(self) -> str:
+        """Where the first mistake is."""
+        return self.faults[0].key
+
+    @classmethod
+    def of(cls, file: str, faults: Sequence[Fault]) -> PlanError:
+        """Return the error that names all of some mistakes; those of known lines first, in their order."""
+        first, *more = sorted(faults, key=lambda fault: (fault.line is None, fault.line or 0))
+        return cls(file, first.key, first.message, hint=first.hint, line=first.line, more=more)
+
+
+def _spelled(file: str, fault: Fault) -> str:
+    place = file if fault.line is None else f"{file}:{fault.line}"
+    return f"{place}: {fault.key}: {fault.message}" if fault.key else f"{place}: {fault.message}"
 
 
 class UsageError(ReadinessError):

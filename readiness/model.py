@@ -298,6 +298,10 @@ class AlarmSettings:
     """How the alarm of an objective evaluates, and the runbook it names.
 
     Attributes:
+        runbook: Path of the runbook, relative to the repository.
+        period: Period of the metric; whole minutes, because the load balancer's metrics have no other.
+        evaluation_periods: N: how many periods are looked at.
+        datapoints_to_alarm: M: how many of them must breach; at most N.
         missing_data: What silence means: ``missing`` (INSUFFICIENT_DATA) or ``breaching`` (ALARM). An alarm that rings
             on silence takes no release back: nobody has sent a request yet to the first one.
     """
@@ -314,7 +318,21 @@ class LatencyObjective:
     """At most *threshold* at *percentile*, over all requests, one scenario's, or those of a tag.
 
     Attributes:
-        part: ``whole`` (what the client waited), or what the upstream or the service itself took of it.
+        kind: Says that it is a latency.
+        id: Its name in figures, findings, alarms and drills; unique.
+        percentile: Which percentile, by nearest rank; per cent.
+        threshold: At most this.
+        part: `whole` (what the client waited), `upstream` (what the service waited for its upstream) or `proxy` (the
+            rest: the service's own). A part needs `workload.request_start_header`.
+        min_samples: With fewer requests there is no answer, which is a gap.
+        scenario: Only over the requests of this scenario; absent = over all.
+        tag: Only over the requests of the scenarios with this tag; not beside `scenario`.
+        level: `fail`: a miss is a HIGH finding; `warn`: a LOW one, which does not block.
+        lasting: Missed only if each second of so long a time misses it; 0 = the whole hold is judged as one. Whole
+            seconds.
+        abort_on_breach: Stop the load as soon as the objective cannot be met any more.
+        alarm: The objective's alarm. Such an objective has neither `scenario`, `tag` nor `part`: the load balancer's
+            metrics cannot tell them apart.
     """
 
     kind: Literal["latency"]
@@ -333,7 +351,20 @@ class LatencyObjective:
 
 @record
 class LatencyChangeObjective:
-    """A percentile at most *max_increase_ratio* above that of the baseline: an earlier run's bundle."""
+    """A percentile at most *max_increase_ratio* above that of the baseline: an earlier run's bundle.
+
+    Attributes:
+        kind: Says that it is a change of a latency.
+        id: Its name in figures, findings, alarms and drills; unique.
+        percentile: Which percentile, by nearest rank; per cent.
+        max_increase_ratio: At most so much above the same percentile of the baseline; 0.1 = 10 % more.
+        part: `whole` (what the client waited), `upstream` (what the service waited for its upstream) or `proxy` (the
+            rest: the service's own). A part needs `workload.request_start_header`.
+        min_samples: With fewer requests there is no answer, which is a gap.
+        scenario: Only over the requests of this scenario; absent = over all.
+        tag: Only over the requests of the scenarios with this tag; not beside `scenario`.
+        level: `fail`: a miss is a HIGH finding; `warn`: a LOW one, which does not block.
+    """
 
     kind: Literal["latency-change"]
     id: Identifier
@@ -348,7 +379,22 @@ class LatencyChangeObjective:
 
 @record
 class ErrorObjective:
-    """At most *max_ratio* of the requests fail."""
+    """At most *max_ratio* of the requests fail.
+
+    Attributes:
+        kind: Says that it is a share of errors.
+        id: Its name in figures, findings, alarms and drills; unique.
+        max_ratio: At most this share of the requests fails.
+        min_samples: With fewer requests there is no answer, which is a gap.
+        scenario: Only over the requests of this scenario; absent = over all.
+        tag: Only over the requests of the scenarios with this tag; not beside `scenario`.
+        level: `fail`: a miss is a HIGH finding; `warn`: a LOW one, which does not block.
+        lasting: Missed only if each second of so long a time misses it; 0 = the whole hold is judged as one. Whole
+            seconds.
+        abort_on_breach: Stop the load as soon as the objective cannot be met any more.
+        alarm: The objective's alarm. Such an objective has neither `scenario`, `tag` nor `part`: the load balancer's
+            metrics cannot tell them apart.
+    """
 
     kind: Literal["errors"]
     id: Identifier
@@ -364,7 +410,20 @@ class ErrorObjective:
 
 @record
 class ThroughputObjective:
-    """At least *min_per_s* answered requests a second over the hold."""
+    """At least *min_per_s* answered requests a second over the hold.
+
+    Attributes:
+        kind: Says that it is a throughput.
+        id: Its name in figures, findings, alarms and drills; unique.
+        min_per_s: At least so many answered requests a second.
+        min_samples: With fewer requests there is no answer, which is a gap.
+        scenario: Only over the requests of this scenario; absent = over all.
+        tag: Only over the requests of the scenarios with this tag; not beside `scenario`.
+        level: `fail`: a miss is a HIGH finding; `warn`: a LOW one, which does not block.
+        lasting: Missed only if each second of so long a time misses it; 0 = the whole hold is judged as one. Whole
+            seconds.
+        abort_on_breach: Stop the load as soon as the objective cannot be met any more.
+    """
 
     kind: Literal["throughput"]
     id: Identifier
@@ -379,7 +438,20 @@ class ThroughputObjective:
 
 @record
 class CacheHitObjective:
-    """At least *min_ratio* of the answers that name a cache outcome were hits."""
+    """At least *min_ratio* of the answers that name a cache outcome were hits.
+
+    Attributes:
+        kind: Says that it is a share of cache hits.
+        id: Its name in figures, findings, alarms and drills; unique.
+        min_ratio: At least this share. The answers name their outcome in `workload.cache_header`.
+        min_samples: With fewer requests there is no answer, which is a gap.
+        scenario: Only over the requests of this scenario; absent = over all.
+        tag: Only over the requests of the scenarios with this tag; not beside `scenario`.
+        level: `fail`: a miss is a HIGH finding; `warn`: a LOW one, which does not block.
+        lasting: Missed only if each second of so long a time misses it; 0 = the whole hold is judged as one. Whole
+            seconds.
+        abort_on_breach: Stop the load as soon as the objective cannot be met any more.
+    """
 
     kind: Literal["cache-hits"]
     id: Identifier
@@ -394,7 +466,14 @@ class CacheHitObjective:
 
 @record
 class UnhealthyHostsObjective:
-    """At most *max_hosts* targets are unhealthy. Only the load balancer sees it: an alarm, no load threshold."""
+    """At most *max_hosts* targets are unhealthy. Only the load balancer sees it: an alarm, no load threshold.
+
+    Attributes:
+        kind: Says that it is a number of targets.
+        id: Its name in figures, findings, alarms and drills; unique.
+        max_hosts: At most so many targets are unhealthy.
+        alarm: The objective's alarm.
+    """
 
     kind: Literal["unhealthy-hosts"]
     id: Identifier
@@ -421,7 +500,13 @@ AlarmedObjective = LatencyObjective | ErrorObjective | UnhealthyHostsObjective
 
 @record
 class CanarySettings:
-    """How ECS releases a new task definition, and how it takes a bad one back."""
+    """How ECS releases a new task definition, and how it takes a bad one back.
+
+    Attributes:
+        percent: Share of the requests that a new revision gets first; per cent.
+        canary_bake: How long that share is watched; rounded up to minutes.
+        bake: How long the whole is watched before the old revision goes; rounded up to minutes.
+    """
 
     percent: Annotated[float, Field(gt=0, lt=100)] = 20
     canary_bake: Duration = timedelta(minutes=2)
@@ -430,7 +515,27 @@ class CanarySettings:
 
 @record
 class Service:
-    """The service as production runs it."""
+    """The service as production runs it.
+
+    Attributes:
+        name: Its name.
+        image: Container image; on the embedded AWS the key into `[embedded.images]`.
+        port: Port that the container listens on.
+        health_path: Path of the load balancer's health check; 200 = healthy.
+        cpu: CPU of a task, in CPU units (1024 = one vCPU).
+        memory_mib: Memory of a task, in MiB.
+        desired_count: Tasks; also the least that autoscaling keeps.
+        max_count: The most tasks that autoscaling runs.
+        listener_port: Port of the load balancer's listener.
+        certificate_arn: ARN of a certificate: makes the listener HTTPS.
+        environment: Variables of the container. They outrank the wired ones: `DATABASE_HOST`, `DATABASE_PORT`,
+            `DATABASE_NAME`, `DATABASE_USER`, `REDIS_HOST`, `REDIS_PORT`, `REDIS_TLS`.
+        secrets: Variable -> `generate` (a new random secret), `database-password`, `cache-token`, or the ARN of a
+            secret.
+        command: Command of the container, if not the image's own.
+        health_check_interval: Time between health checks; rounded up to whole seconds, at least 5 s.
+        canary: How a release goes out.
+    """
 
     name: Identifier
     image: str
@@ -444,7 +549,6 @@ class Service:
     certificate_arn: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
-    """Variable -> ``generate`` (a new random secret), ``database-password``, ``cache-token``, or a secret's ARN."""
     command: tuple[str, ...] = ()
     health_check_interval: Duration = timedelta(seconds=10)
     canary: CanarySettings = field(default_factory=CanarySettings)
@@ -452,7 +556,16 @@ class Service:
 
 @record
 class Network:
-    """An existing VPC to stand the clone in; absent = a VPC of its own."""
+    """An existing VPC to stand the clone in.
+
+    Absent = a VPC of its own: two zones, public, private and isolated subnets, one NAT gateway.
+
+    Attributes:
+        vpc_id: Id of the VPC.
+        availability_zones: Its zones, in the order of the subnets.
+        private_subnet_ids: Subnets with a way out, for tasks and load balancer.
+        isolated_subnet_ids: Subnets without one, for database and cache.
+    """
 
     vpc_id: str
     availability_zones: tuple[str, ...]
@@ -462,7 +575,14 @@ class Network:
 
 @record
 class Database:
-    """Aurora PostgreSQL Serverless v2."""
+    """Aurora PostgreSQL Serverless v2. Absent = there is none.
+
+    Attributes:
+        engine_version: Version of Aurora PostgreSQL.
+        min_acu: Least capacity, in Aurora capacity units.
+        max_acu: Greatest capacity, in Aurora capacity units.
+        name: Name of the database.
+    """
 
     engine_version: str = "16.13"
     min_acu: Annotated[float, Field(ge=0)] = 0.5
@@ -472,7 +592,13 @@ class Database:
 
 @record
 class Cache:
-    """An ElastiCache Redis replication group."""
+    """An ElastiCache Redis replication group. Absent = there is none.
+
+    Attributes:
+        node_type: Type of its nodes.
+        engine_version: Version of Redis.
+        replicas: Replicas besides the primary; any makes it multi-AZ with failover.
+    """
 
     node_type: str = "cache.t4g.small"
     engine_version: str = "7.1"
@@ -484,13 +610,22 @@ class Scenario:
     """One kind of request.
 
     ``path``, ``headers`` and ``body`` may hold ``{{name}}`` for a variable (one of its values, at random),
-    ``{{unique}}`` for a value never used before, and ``{{env:NAME}}`` for an environment variable of the fleet.
+    ``{{unique}}`` for a value never used before, and ``{{env:NAME}}`` for an environment variable of the fleet. A
+    placeholder that nothing fills is refused before the load starts.
 
     Attributes:
+        name: Its name; unique.
         weight: Its share of the requests, relative to the other scenarios'.
-        body_file: File below the repository's ``workload`` folder whose text is the body, instead of ``body``.
+        method: HTTP method.
+        path: Path, with query.
+        headers: Request headers.
+        body: Request body.
+        body_file: File below the repository's `workload` folder whose text is the body, instead of `body`.
+        variables: Name -> the values that `{{name}}` may take.
         unique_ratio: Share of the requests whose variables get values never used before, which no cache can hold.
-        expect_headers: Header -> text that its value must hold; an empty text asks for the header alone.
+        expect_status: Statuses that are a success.
+        expect_headers: Response header -> text that its value must hold; an empty text asks for the header alone.
+        expect_body_contains: Text that the body must hold.
         expect_body_matches: Regular expression that the body must hold a match of.
         tags: Groups of scenarios that objectives and figures may name.
     """
@@ -513,7 +648,13 @@ class Scenario:
 
 @record
 class Step:
-    """A rate that is climbed to, and held, before the rate that is judged."""
+    """A rate that is climbed to, and held, before the rate that is judged. Told, not judged.
+
+    Attributes:
+        rate_per_s: Requests a second, of the whole fleet.
+        ramp: Time in which the rate changes to this one.
+        hold: How long it is held; at least 1 s.
+    """
 
     rate_per_s: Annotated[float, Field(gt=0)]
     ramp: Duration = timedelta(0)
@@ -525,9 +666,13 @@ class OpenArrivals:
     """Requests arrive at a rate, however slow the service answers.
 
     Attributes:
-        steps: Rates before *rate_per_s*, in order: a warm-up, a staircase, a spike. Their figures are told; only the
-            hold of *rate_per_s* is judged.
-        max_in_flight: Of the whole fleet. What would exceed it is not sent, and counted.
+        kind: Says that arrivals are open.
+        rate_per_s: Requests a second, of the whole fleet; its hold is judged.
+        distribution: How arrivals scatter.
+        steps: Rates before `rate_per_s`, in order: a warm-up, a staircase, a spike. Their figures are told; only the
+            hold of `rate_per_s` is judged.
+        max_in_flight: So many requests may be under way, of the whole fleet. What would exceed it is not sent, and
+            counted as dropped.
     """
 
     kind: Literal["open"]
@@ -539,7 +684,13 @@ class OpenArrivals:
 
 @record
 class ClosedArrivals:
-    """A number of users, each waiting for its answer and then for the think time. Hides queueing: see the docs."""
+    """A number of users, each waiting for its answer and then for the think time. Hides queueing: see the docs.
+
+    Attributes:
+        kind: Says that arrivals are closed.
+        users: So many users; at least one for each worker.
+        think_time: Pause of a user between answer and next request.
+    """
 
     kind: Literal["closed"]
     users: Positive
@@ -551,9 +702,10 @@ class LocustfileArrivals:
     """Users of a locustfile, as Locust runs it: closed, at a pace of its own. The scenarios serve the drills alone.
 
     Attributes:
-        file: Locustfile below the repository's ``workload`` folder.
+        kind: Says that a locustfile makes the load.
+        file: Locustfile below the repository's `workload` folder.
         users: How many users Locust spawns over the ramp.
-        user_classes: Of the file; none named = all.
+        user_classes: User classes of the file; none named = all.
     """
 
     kind: Literal["locustfile"]
@@ -567,7 +719,23 @@ Arrivals = Annotated[OpenArrivals | ClosedArrivals | LocustfileArrivals, Field(d
 
 @record
 class Workload:
-    """The load that is offered: who arrives how, for how long, and what they ask."""
+    """The load that is offered: who arrives how, for how long, and what they ask.
+
+    A service that sends none of the headers below is judged without them; a `cache-hits` objective then has no samples,
+    which is a gap.
+
+    Attributes:
+        arrivals: Who arrives how.
+        ramp: Time in which the rate, or the number of users, grows to its full; not judged.
+        hold: Time at the full rate; what the load is judged by. At least 1 s.
+        timeout: After which a request has failed.
+        cache_header: Response header that names the cache outcome.
+        cache_hit_values: Its values that are hits.
+        request_start_header: Request header with the instant of sending, in ns since 1970.
+        upstream_start_header: Response header: when the service called its upstream, in ns since 1970.
+        upstream_stop_header: Response header: when the upstream had answered, in ns since 1970.
+        scenarios: What they ask.
+    """
 
     arrivals: Arrivals
     ramp: Duration
@@ -594,15 +762,22 @@ class Workload:
 
 @record
 class Fleet:
-    """The load generators: one master and these workers, run on demand."""
+    """The load generators: one master and these workers, run on demand.
+
+    Attributes:
+        workers: Load generators, besides the one master; tasks.
+        image: Image of the fleet; absent = built from this repository by `cdk deploy`, which needs docker.
+        cpu: CPU of each task, in CPU units (1024 = one vCPU).
+        memory_mib: Memory of each task, in MiB.
+        secrets: Variable of the fleet -> variable of `service.secrets` whose secret it shares.
+        start_deadline: How long the fleet may take to start.
+    """
 
     workers: Positive = 2
     image: str | None = None
-    """Absent: built from this repository by ``cdk deploy``."""
     cpu: Positive = 1024
     memory_mib: Positive = 2048
     secrets: dict[str, str] = field(default_factory=dict)
-    """Variable -> name of the service's variable whose secret it shares."""
     start_deadline: Duration = timedelta(minutes=3)
 
 
@@ -612,11 +787,15 @@ DrillMethod = Literal["fault-errors", "fault-slow", "unhealthy-targets", "no-tra
 
 @record
 class AlarmDrill:
-    """How one alarm is made to fire.
+    """How one alarm is made to fire, where it is not by default.
 
     Attributes:
-        objective: Id of an objective that has an alarm, or ``probe``.
-        method: None = by the kind of the objective.
+        objective: Id of an objective that has an alarm, or `probe`.
+        method: `fault-errors` (the fault target answers 500), `fault-slow` (it answers late), `unhealthy-targets`
+            (targets that fail their health check are registered), `no-traffic` (no request comes until the alarm
+            rings), `probe-fault` (the probe's requests meet the fault target) or `set-state` (no fault: the state is
+            set by hand, and the report says so). Absent = by what the alarm watches.
+        fault_percent: Share of the drill's requests that meet the fault; per cent.
     """
 
     objective: Identifier
@@ -629,6 +808,10 @@ class AlarmDrills:
     """The drill of every alarm: load that carries the drill header, a fault per alarm, limits.
 
     Attributes:
+        rate_per_s: Load during the drills, with the drill header; requests a second.
+        fault_delay: How long the fault target takes to answer in a `fault-slow` drill.
+        max_detect: At most this from the fault to ALARM.
+        max_clear: At most this from the end of the fault to OK.
         each: Alarms that are drilled otherwise than by default.
     """
 
@@ -644,10 +827,10 @@ class BadRelease:
     """A release that is bad in a known way: the service's own task definition, spoilt.
 
     Attributes:
-        kind: How it is bad, which decides by what its effect shows: ``errors`` and ``slow`` by the clients' requests,
-            the others by tasks that fail.
+        kind: How it is bad, which decides by what its effect shows: `errors` and `slow` by the clients' requests, the
+            others by tasks that fail.
         environment: Variables that make the service misbehave.
-        image: Another image; for ``unpullable``, one that nobody has.
+        image: Another image; for `unpullable`, one that nobody has.
         command: Another command for the container.
     """
 
@@ -664,20 +847,38 @@ class BadRelease:
 
 @record
 class RunbookRehearsal:
-    """The bad release is fully out, nothing takes it back by itself, and the harness follows the runbook."""
+    """The bad release is fully out, nothing takes it back by itself, and the harness follows the runbook.
+
+    Attributes:
+        id: Id of the runbook.
+        max_detect: At most this from the order to the first alarm.
+        max_recover: At most this from the order until the objectives are met again.
+        max_failed_ratio: At most this share of the requests in between fails.
+        max_failed_requests: At most so many of them; absent = any number.
+    """
 
     id: str = "rollback"
     max_detect: Duration = timedelta(minutes=5)
-    """From the order to the first alarm."""
     max_recover: Duration = timedelta(minutes=20)
-    """From the order until the objectives are met again."""
     max_failed_ratio: Ratio = 1.0
     max_failed_requests: Annotated[int, Field(ge=0)] | None = None
 
 
 @record
 class RollbackDrill:
-    """Releases that are bad in a known way, deployed as canary under load; and the runbook that takes one back."""
+    """Releases that are bad in a known way, deployed as canary under load; and the runbook that takes one back.
+
+    Attributes:
+        rate_per_s: Load during the rehearsals; requests a second.
+        bad: The bad releases; at least one of kind `errors` or `slow`.
+        max_detect: At most this from the order to the first alarm, or the circuit breaker.
+        max_recover: At most this from the order until the objectives are met again.
+        max_failed_ratio: At most this share of the requests in between fails.
+        max_failed_requests: At most so many of them; absent = any number.
+        recovered_for: How long the objectives have to be met until the service counts as recovered; at least 1 s.
+        deadline: After which the release is no longer waited for.
+        runbook: The rehearsal by the runbook, with limits of its own.
+    """
 
     rate_per_s: Annotated[float, Field(gt=0)] = 50
     bad: Annotated[tuple[BadRelease, ...], Field(min_length=1)]
@@ -686,7 +887,6 @@ class RollbackDrill:
     max_failed_ratio: Ratio = 0.25
     max_failed_requests: Annotated[int, Field(ge=0)] | None = None
     recovered_for: Duration = timedelta(seconds=5)
-    """How long the objectives have to be met until the service counts as recovered."""
     deadline: Duration = timedelta(minutes=30)
     runbook: RunbookRehearsal = field(default_factory=RunbookRehearsal)
 
@@ -696,8 +896,9 @@ class TaskLossDrill:
     """Tasks of the service are stopped under load.
 
     Attributes:
+        rate_per_s: Load during the drill; requests a second.
         lose: One task, or all tasks of one availability zone.
-        max_recover: From the order to as many healthy tasks as before.
+        max_recover: At most this from the order to as many healthy tasks as before.
         max_failed_requests: So many may fail although the objectives were missed; 0 = the objectives have to be kept.
     """
 
@@ -709,7 +910,13 @@ class TaskLossDrill:
 
 @record
 class Drills:
-    """The rehearsed failures."""
+    """The rehearsed failures.
+
+    Attributes:
+        alarms: Does every alarm fire, reach somebody, and clear?
+        rollback: Is a bad release taken back?
+        task_loss: Does the service outlive the loss of tasks?
+    """
 
     rollback: RollbackDrill
     alarms: AlarmDrills = field(default_factory=AlarmDrills)
@@ -722,7 +929,7 @@ Name = Annotated[str, Field(pattern=r"\S")]
 
 @record
 class Owner:
-    """Who answers for a role, and must sign.
+    """Who answers for a role, and must sign. The first one's name is the owner tag of the stack.
 
     Attributes:
         deputies: Who else may sign and tick for the role; ``*`` = anybody.
@@ -740,10 +947,12 @@ class ChecklistItem:
     """One item of the go-live checklist: automatic if it is bound to a gate, else a person has to tick it.
 
     Attributes:
-        gate: It is done when this gate passed.
+        id: Its id.
+        text: What has to be true.
+        gate: It is done when this gate passed; absent = a person has to tick it.
         measurement: It is done when the gate measured this, proved it, and it kept its threshold; the gate itself may
             have failed for another reason.
-        owner: Role whose people may tick it; None = anybody may, with a name.
+        owner: Role whose people may tick it; absent = anybody may, with a name.
     """
 
     id: Identifier
@@ -783,7 +992,12 @@ class Criterion:
 
 @record
 class Notify:
-    """Subscribers of the alarms besides the harness's inbox."""
+    """Subscribers of the alarms besides the harness's inbox.
+
+    Attributes:
+        emails: E-mail addresses; AWS asks each to confirm.
+        https: HTTPS addresses.
+    """
 
     emails: tuple[str, ...] = ()
     https: tuple[str, ...] = ()
@@ -791,10 +1005,12 @@ class Notify:
 
 @record
 class Probe:
-    """A CloudWatch Synthetics canary on the health path.
+    """A CloudWatch Synthetics canary on the health path. Absent = there is none.
 
     Attributes:
-        runbook: What the probe's alarm names; None = it has no alarm, and tells nobody.
+        runtime: Runtime of the canary.
+        every: Time between two probes.
+        runbook: What the probe's alarm names; absent = it has no alarm, and tells nobody.
     """
 
     runtime: str = "syn-nodejs-puppeteer-9.1"
@@ -804,7 +1020,14 @@ class Probe:
 
 @record
 class Budget:
-    """What a run may take; both stop it in an orderly way."""
+    """What a run may take; it is stopped in an orderly way.
+
+    Attributes:
+        wall_clock: What a run may take until its teardown begins; then it ends in an orderly way, without a verdict to
+            rely on.
+        usd: What a run may cost, in US dollars; kept, not enforced yet.
+        clone_lifetime: After which the reaper deletes the clone on AWS; not shorter than `wall_clock`.
+    """
 
     wall_clock: Duration = timedelta(hours=2)
     usd: Annotated[float, Field(gt=0)] | None = None
@@ -816,7 +1039,8 @@ class AwsSettings:
     """Where on AWS a clone may stand.
 
     Attributes:
-        production_accounts: Accounts in which nothing is ever started.
+        region: Region of the clone.
+        production_accounts: Ids of accounts in which a run refuses to start.
         production_stacks: Names of stacks, as globs: where there is one nothing is started, and none is ever drilled.
     """
 
@@ -835,6 +1059,9 @@ class EmbeddedAws:
     """What stands in for what on the embedded AWS.
 
     Attributes:
+        time_scale: By how much waiting times are shortened in a rehearsal: 20 = a minute lasts three seconds.
+        images: Image -> command that stands in for it. `{python}` is this Python, `{host}` the task's own loopback
+            address, `{port}` its own free port.
         confirms: Addresses of ``notify`` whose owner is taken to have confirmed the subscription. Nobody is asked, and
             nothing is sent to them.
     """
@@ -848,7 +1075,12 @@ class EmbeddedAws:
 
 @record
 class Gates:
-    """Which gates a GO needs, and the settings that the plan changes, by gate id."""
+    """Which gates a GO needs, and the settings that the plan changes, by gate id.
+
+    Attributes:
+        required: Ids of the gates that a GO needs; `readiness gates` lists them.
+        settings: Settings of single gates.
+    """
 
     required: Annotated[tuple[str, ...], Field(min_length=1)]
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -856,7 +1088,30 @@ class Gates:
 
 @record
 class Plan:
-    """Everything that is decided before the run."""
+    """Everything that is decided before the run.
+
+    Attributes:
+        service: The service.
+        objectives: What it promises: the one source of the load's thresholds and of the alarms. At least one each of
+            `latency`, `errors` and `throughput` over the whole answer and of level `fail`.
+        workload: The load that production is expected to bring.
+        drills: The rehearsed failures.
+        gates: What a GO needs.
+        owners: Role -> who answers for it, and must sign. At least one.
+        network: An existing VPC to stand the clone in.
+        database: Its database.
+        cache: Its cache.
+        probe: A probe from inside the VPC.
+        fleet: The load generators.
+        notify: Who else hears the alarms.
+        checklist: Items of the go-live checklist. The report lists them: those bound to a gate with its outcome, the
+            others as open.
+        budget: What a run may take.
+        aws: Where on AWS.
+        embedded: The embedded AWS.
+        blocking_severities: Severities of open findings that make a gate fail. CRITICAL and HIGH are always among them.
+        max_waiver_age: The longest that a waiver may run from `created` to `expires`.
+    """
 
     service: Service
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1)]
@@ -963,6 +1218,43 @@ class ControlShown:
 
 
 @record
+class RegisteredFile:
+    """A file that the verdict depends on, as it was when the run started.
+
+    Attributes:
+        path: From the root of the repository; absolute where it lies outside.
+        kept: Its copy in the bundle.
+        digest: Of its bytes.
+        committed: Of the bytes that the commit has at this path; None = the commit has no such file.
+        commit: The last commit that changed it; empty = not known.
+        committed_at: When that commit was made, by its own word.
+        changed: Whether it was another at the end of the run.
+    """
+
+    path: str
+    kept: str
+    digest: str
+    committed: str | None = None
+    commit: str = ""
+    committed_at: Instant | None = None
+    changed: bool = False
+
+
+@record
+class Registration:
+    """Whether what decides the run was fixed before it: plan, waivers and workload files, held against the commit.
+
+    Attributes:
+        files: All of them; none = nothing shows that anything was fixed.
+        allow_dirty: Whether the user said that this is a rehearsal, so that they need not be committed.
+    """
+
+    commit: str = "unknown"
+    files: tuple[RegisteredFile, ...] = ()
+    allow_dirty: bool = False
+
+
+@record
 class Record:
     """What a run came to, sealed with its evidence. What people make of it comes after: ``Decision``."""
 
@@ -974,6 +1266,7 @@ class Record:
     candidate: Candidate
     plan_digest: str
     waivers_digest: str
+    registration: Registration = field(default_factory=Registration)
     started_at: Instant
     decided_at: Instant
     results: tuple[GateResult, ...]

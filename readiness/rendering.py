@@ -66,6 +66,10 @@ def _findings(name: str) -> Callable[[Content], Mapping[str, bytes]]:
     return form
 
 
+def _summary(content: Content) -> Mapping[str, bytes]:
+    return {evidence.SUMMARY: report.as_summary(content.record, content.plan.service.name)}
+
+
 FORMS: Mapping[str, Callable[[Content], Mapping[str, bytes]]] = {
     "html": _page,
     "md": _markdown,
@@ -73,6 +77,7 @@ FORMS: Mapping[str, Callable[[Content], Mapping[str, bytes]]] = {
     "csv": _findings("findings.csv"),
     "sarif": _findings("findings.sarif"),
     "junit": _findings("findings.junit.xml"),
+    "summary": _summary,
 }
 """Form, as the command line names it -> what makes it."""
 

@@ -20,6 +20,7 @@ from readiness.evidence import BundleWriter
 from readiness.ledger import Entry, Ledger
 from readiness.model import Candidate, Clone, Plan, Record, Span, Stage
 from readiness.narrator import Narrator
+from readiness.registration import git_state
 from readiness.removal import stop_tasks
 
 _WHOLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
@@ -80,7 +81,7 @@ def _thaw(repository: Path, ledger: Ledger, begun: Entry, narrator: Narrator) ->
         _refuse(run_id, f"the plan that it froze is not in {bundle} any more")
     if begun.details.get("version") != readiness.__version__:
         _refuse(run_id, f"it was begun by version {begun.details.get('version')} of the harness")
-    commit, dirty = run.git_state(repository)
+    commit, dirty = git_state(repository)
     if (commit, str(dirty).lower()) != (begun.details["commit"], begun.details["dirty"]):
         _refuse(run_id, f"the repository has moved on from {begun.details['commit'][:12]}, so the candidate is another")
     for partial in bundle.rglob("*.partial"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import subprocess
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from readiness import (
     plan,
     production,
     progress,
+    registration,
     report,
     runner,
     staging,
@@ -34,7 +34,7 @@ from readiness import (
 )
 from readiness.cloud import Connection, Target, connect
 from readiness.cost import Estimate
-from readiness.errors import EvidenceError, PlanError, ReadinessError, TeardownError, UsageError
+from readiness.errors import EvidenceError, Fault, PlanError, ReadinessError, TeardownError, UsageError
 from readiness.gate import Context, Gate
 from readiness.gates import cost as cost_gate
 from readiness.interruption import Interrupted, OutOfMoney, OutOfTime, Signals
@@ -52,6 +52,7 @@ from readiness.model import (
     Outcome,
     Plan,
     Record,
+    Registration,
     ScanTerms,
     Span,
     Stage,
@@ -60,9 +61,10 @@ from readiness.model import (
     spell_duration,
 )
 from readiness.narrator import Narrator
+from readiness.registration import git_state
 from readiness.removal import remove_run
 from readiness.scan.template import read_template
-from readiness.spelling import nearest
+from readiness.spelling import did_you_mean
 
 RUNS = Path(".readiness") / "runs"
 
@@ -81,6 +83,8 @@ class Request:
     """Bundle that relative objectives compare with; None = the newest of this repository that may be one."""
     yes: bool = False
     """What costs money is agreed to beforehand."""
+    allow_dirty: bool = False
+    """Whether this is a rehearsal only, so that plan, waivers and workload files need not be committed."""
 
 
 @dataclass(kw_only=True)
@@ -97,6 +101,7 @@ class Run:
     narrator: Narrator
     started_at: datetime
     candidate: Candidate
+    registration: Registration = field(default_factory=Registration)
     results: list[GateResult] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
     leftovers: list[str] = field(default_factory=list)
@@ -214,11 +219,21 @@ def freeze(request: Request, narrator: Narrator) -> Run:
     folder = request.repository / RUNS / run_id
     ledger = Ledger(folder / LEDGER_FILE)
     bundle = evidence.BundleWriter(request.evidence or folder / "bundle")
-    bundle.put(evidence.PLAN, request.plan_file.read_bytes())
-    bundle.put(evidence.WAIVERS, request.waivers_file.read_bytes() if request.waivers_file.exists() else b"")
+    decisive = {
+        request.plan_file: (evidence.PLAN, request.plan_file.read_bytes()),
+        request.waivers_file: (
+            evidence.WAIVERS,
+            request.waivers_file.read_bytes() if request.waivers_file.exists() else b"",
+        ),
+    }
     for path, data in files.items():
-        bundle.put(f"{workload_files.FOLDER}/{path}", data)
+        kept = f"{workload_files.FOLDER}/{path}"
+        decisive[request.repository / kept] = (kept, data)
+    for kept, data in decisive.values():
+        bundle.put(kept, data)
     commit, dirty = git_state(request.repository)
+    registered = registration.register(request.repository, decisive, allow_dirty=request.allow_dirty)
+    warn_of_unregistered(registered, narrator)
     ledger.note(
         "run-started",
         name=run_id,
@@ -245,7 +260,22 @@ def freeze(request: Request, narrator: Narrator) -> Run:
         started_at=started_at,
         environment=Environment.AWS if request.target == "aws" else Environment.EMULATED,
         candidate=Candidate(commit=commit, dirty=dirty, template_digests={}, image=frozen.service.image),
+        registration=registered,
     )
+
+
+def warn_of_unregistered(registered: Registration, narrator: Narrator) -> None:
+    """Say before the run, and not only in its record, that what decides it is not fixed in a commit."""
+    faults = decide.not_registered(registered)
+    for fault in faults:
+        narrator.warn(fault)
+    if faults and registered.allow_dirty:
+        narrator.warn("--allow-dirty: this is a rehearsal only, whatever it comes to.")
+    elif faults:
+        narrator.warn(
+            "The run will be inconclusive: what decides it has to be committed before it. Commit it, or say "
+            "--allow-dirty for a rehearsal that is never a GO."
+        )
 
 
 def refuse_used_folder(folder: Path | None) -> None:
@@ -261,27 +291,33 @@ def check_gates(frozen: Plan, request: Request) -> None:
     """Refuse gates that do not exist and settings that a gate does not have, before anything is started."""
     known = {gate.id: gate for gate in gates.all_gates()}
     file = str(request.plan_file)
-    for index, gate_id in enumerate(frozen.gates.required):
-        if gate_id not in known:
-            raise PlanError(
-                file, f"gates.required[{index}]", f"there is no gate {gate_id!r}; `readiness gates` lists them"
-            )
-        if known[gate_id].stage is Stage.AFTER_CUTOVER:
-            raise PlanError(
-                file, f"gates.required[{index}]", f"{gate_id} is asked after the cutover, so no run can pass it"
-            )
-    for gate_id in frozen.gates.settings:
-        if gate_id not in known:
-            raise PlanError(file, f"gates.settings.{gate_id}", "there is no such gate; `readiness gates` lists them")
-        settings_of(known[gate_id], frozen, file)
-    for key, gate_id in gates_of_people(frozen):
-        if gate_id not in known:
-            raise PlanError(
-                file, key, f"there is no gate {gate_id!r}; `readiness gates` lists them", hint=nearest(gate_id, known)
-            )
+    named = [(f"gates.required[{index}]", gate_id) for index, gate_id in enumerate(frozen.gates.required)]
+    named += [(f"gates.settings.{gate_id}", gate_id) for gate_id in frozen.gates.settings]
+    named += gates_of_people(frozen)
+    faults = [
+        Fault(key, f"there is no gate {gate_id!r}{did_you_mean(gate_id, known)}", hint="`readiness gates` lists them.")
+        for key, gate_id in named
+        if gate_id not in known
+    ]
+    faults += [
+        Fault(f"gates.required[{index}]", f"{gate_id} is asked after the cutover, so no run can pass it")
+        for index, gate_id in enumerate(frozen.gates.required)
+        if gate_id in known and known[gate_id].stage is Stage.AFTER_CUTOVER
+    ]
+    for gate_id in frozen.gates.settings.keys() & known:
+        try:
+            settings_of(known[gate_id], frozen, file)
+        except PlanError as error:
+            faults += error.faults
+    if faults:
+        with plan.located(request.plan_file):
+            raise PlanError.of(file, faults)
     for gate_id in request.only:
         if gate_id not in known:
-            raise UsageError(f"--only: there is no gate {gate_id!r}.", hint="`readiness gates` lists them.")
+            raise UsageError(
+                f"--only: there is no gate {gate_id!r}{did_you_mean(gate_id, known)}.",
+                hint="`readiness gates` lists them.",
+            )
         if known[gate_id].stage is Stage.AFTER_CUTOVER:
             raise UsageError(
                 f"--only: a run does not ask {gate_id}.",
@@ -564,6 +600,7 @@ def result_of(
 def conclude(this: Run) -> Record:
     """Decide, write the record and the report, and seal the bundle."""
     now = datetime.now(UTC)
+    registered = registration.at_the_end(this.request.repository, this.registration)
     register = decide.register_result(this.waivers, this.results, this.plan.gates.required, this.started_at.date(), now)
     results = (*this.results, *([register] if register else []))
     earlier, diff = triage.since_baseline(this.baseline, results)
@@ -575,6 +612,7 @@ def conclude(this: Run) -> Record:
         candidate=this.candidate,
         plan_digest=plan.digest(this.bundle.root / evidence.PLAN),
         waivers_digest=plan.digest(this.bundle.root / evidence.WAIVERS),
+        registration=registered,
         started_at=this.started_at,
         decided_at=now,
         results=results,
@@ -635,17 +673,3 @@ def remaining(results: list[GateResult]) -> tuple[str, ...]:
             names += [each.finding.subject for each in result.findings if each.finding.rule not in told]
             names += [gap.what for gap in result.judgement.gaps if gap.what != result.question]
     return tuple(names)
-
-
-def git_state(repository: Path) -> tuple[str, bool]:
-    """Return the commit of the repository, and whether files differ from it; ``unknown`` where there is no git."""
-    try:
-        commit = _git(repository, "rev-parse", "HEAD")
-        return commit.strip(), bool(_git(repository, "status", "--porcelain").strip())
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown", True
-
-
-def _git(repository: Path, *arguments: str) -> str:
-    argv = ["git", "-C", str(repository), *arguments]
-    return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=30).stdout

@@ -58,10 +58,10 @@ class Tolerances:
     """How far both sides may be apart.
 
     Attributes:
-        count_ratio: Of the requests sent.
+        count_ratio: Between both counts of requests, as a share of those sent.
         count_slack: Requests that are always allowed: a probe's, or those of the last moment.
-        error_ratio: Of the requests sent, between both counts of 5xx. Small beside what objectives allow: an error that
-            only one side saw must not hide in it.
+        error_ratio: Between both counts of 5xx, as a share of the requests sent. Small beside what objectives allow:
+            an error that only one side saw must not hide in it.
         error_slack: 5xx that are always allowed.
         latency_ratio: Of the clients' percentile, by which targets may seem slower than clients found them.
         latency_slack: The same, always allowed: percentiles of few requests scatter.

@@ -33,7 +33,7 @@ from readiness.model import (
 )
 from readiness.rendering import told_by
 from readiness.report.html import as_html
-from readiness.spelling import nearest
+from readiness.spelling import known_or_near
 from readiness.verify import verify
 
 T = TypeVar("T")
@@ -117,7 +117,7 @@ def tick(bundle: Path, item: str, *, by: str, shown_by: str, note: str, done: bo
 def _tickable(frozen: Plan, item_id: str, by: str) -> ChecklistItem:
     items = {each.id: each for each in frozen.checklist}
     if item_id not in items:
-        raise UsageError(f"The checklist has no item {item_id!r}.", hint=nearest(item_id, items))
+        raise UsageError(f"The checklist has no item {item_id!r}.", hint=known_or_near(item_id, items))
     item = items[item_id]
     if item.gate is not None:
         raise UsageError(
@@ -246,7 +246,7 @@ def sign(
 
 def _signer(frozen: Plan, role: str, name: str) -> Owner:
     if role not in frozen.owners:
-        raise UsageError(f"The plan has no role {role!r}.", hint=nearest(role, frozen.owners))
+        raise UsageError(f"The plan has no role {role!r}.", hint=known_or_near(role, frozen.owners))
     owner = frozen.owners[role]
     if not approval.may_answer(owner, name):
         raise UsageError(f"{name} may not sign as {role}.", hint=_who(role, owner))

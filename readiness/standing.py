@@ -25,7 +25,8 @@ from readiness.ledger import FILE, Ledger
 from readiness.model import Candidate, Clone, GateResult
 from readiness.narrator import Narrator
 from readiness.plan import load_plan
-from readiness.run import RUNS, Request, Run, agree, attempt, estimated, freeze, git_state
+from readiness.registration import git_state
+from readiness.run import RUNS, Request, Run, agree, attempt, estimated, freeze
 
 DRILLS: Final = ("alarms", "rollback", "task-loss")
 _CLONE = "clone.json"

@@ -11,6 +11,7 @@ from readiness.decision import SignOff, decided
 from readiness.errors import EvidenceError, PlanError
 from readiness.gate import Gate
 from readiness.golive import verify_go_live
+from readiness.loadgen import workload_files
 from readiness.model import Decision, GateResult, Judgement, Plan, Record, Waiver
 from readiness.run import checked, remaining, result_of, settings_of
 
@@ -53,6 +54,7 @@ def verify(bundle: Path, *, gone_live: bool = True) -> Verified:
         _same(f"results[{before.gate}]", before, after)
     told = _told_again(record, again)
     computed = decided(told, frozen, evidence.files(bundle))
+    _check_registration(bundle, record)
     _check_register(record, frozen, register, again)
     _same("outcome", record.outcome, computed.outcome)
     _same("verdict", record.verdict, computed.verdict)
@@ -97,6 +99,17 @@ def _check_register(record: Record, frozen: Plan, register: tuple[Waiver, ...], 
     at = record.decided_at if written is None else written.started_at
     told = decide.register_result(register, again, frozen.gates.required, record.started_at.date(), at)
     _same(f"results[{decide.REGISTER}]", written, told)
+
+
+def _check_registration(bundle: Path, record: Record) -> None:
+    """Refuse a registration of other files than those of the bundle: what it says of the commit is said of them."""
+    files = {each.kept: each.digest for each in record.registration.files}
+    kept = [evidence.PLAN, evidence.WAIVERS]
+    kept += [
+        file.relative_to(bundle).as_posix() for file in (bundle / workload_files.FOLDER).rglob("*") if file.is_file()
+    ]
+    _same("registration", files, {path: plan.digest(bundle / path) for path in sorted(kept)})
+    _same("registration.commit", record.registration.commit, record.candidate.commit)
 
 
 def _frozen(bundle: Path, record: Record) -> tuple[Plan, tuple[Waiver, ...]]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from readiness.decide import covers
-from readiness.errors import PlanError
+from readiness.errors import Fault, PlanError
 from readiness.model import Waiver
-from readiness.plan import parse, read_toml
+from readiness.plan import located, parse, read_toml
 
 matches = covers
 """Which finding a waiver names: one rule, said in ``readiness.decide``."""
@@ -39,19 +41,34 @@ def load_waivers(path: Path, max_age: timedelta = MAX_AGE) -> tuple[Waiver, ...]
     """
     if not path.exists():
         return ()
-    file = str(path)
-    raw = read_toml(path)
-    for key in raw:
-        if key != TABLE:
-            raise PlanError(file, key, f"is no table of the register; each waiver is a [[{TABLE}]]", hint=_HINT)
+    with located(path):
+        return _read(read_toml(path), str(path), max_age)
+
+
+def _read(raw: Mapping[str, Any], file: str, max_age: timedelta) -> tuple[Waiver, ...]:
+    """Return the entries of a register; every entry is looked at before the faults of all are told."""
+    faults = [
+        Fault(key, f"is no table of the register; each waiver is a [[{TABLE}]]", hint=_HINT)
+        for key in raw
+        if key != TABLE
+    ]
     entries = raw.get(TABLE, [])
     if not isinstance(entries, list):
-        raise PlanError(file, TABLE, f"is one table; write [[{TABLE}]] with two brackets", hint=_HINT)
-    waivers = tuple(parse(Waiver, entry, file, f"{TABLE}[{index}]") for index, entry in enumerate(entries))
-    for index, waiver in enumerate(waivers):
-        check(waiver, file, f"{TABLE}[{index}]", max_age)
-        _check_twin(waivers[:index], waiver, file, f"{TABLE}[{index}]")
-    return waivers
+        faults.append(Fault(TABLE, f"is one table; write [[{TABLE}]] with two brackets", hint=_HINT))
+        entries = []
+    waivers: list[Waiver] = []
+    for index, entry in enumerate(entries):
+        table = f"{TABLE}[{index}]"
+        try:
+            waiver = parse(Waiver, entry, file, table)
+            check(waiver, file, table, max_age)
+            _check_twin(waivers, waiver, file, table)
+            waivers.append(waiver)
+        except PlanError as error:
+            faults += error.faults
+    if faults:
+        raise PlanError.of(file, faults)
+    return tuple(waivers)
 
 
 def add_waiver(path: Path, waiver: Waiver, max_age: timedelta = MAX_AGE) -> None:
@@ -69,9 +86,7 @@ def add_waiver(path: Path, waiver: Waiver, max_age: timedelta = MAX_AGE) -> None
         try:
             load_waivers(partial, max_age)
         except PlanError as error:
-            raise PlanError(
-                str(path), error.key, error.message.partition(f"{error.key}: ")[2], hint=error.hint
-            ) from None
+            raise PlanError.of(str(path), [replace(fault, line=None) for fault in error.faults]) from None
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -10,8 +10,10 @@ from readiness.commands import (
     drill,
     gates,
     go_live,
+    init,
     keygen,
     plan,
+    publish,
     report,
     resume,
     run,
@@ -29,6 +31,7 @@ from readiness.commands import (
 
 COMMANDS = (
     doctor,
+    init,
     plan,
     run,
     scan,
@@ -41,6 +44,7 @@ COMMANDS = (
     sign,
     keygen,
     go_live,
+    publish,
     selftest,
     gates,
     up,

@@ -45,7 +45,7 @@ def add(commands: Any) -> None:
 
 def _go_live(arguments: argparse.Namespace) -> int:
     from readiness import golive
-    from readiness.run import git_state
+    from readiness.registration import git_state
     from readiness.verify import verify
 
     if arguments.commit is not None and not _COMMIT.fullmatch(arguments.commit):

@@ -26,7 +26,7 @@ def add(commands: Any) -> None:
         "--format",
         default="html,md",
         metavar="FORM[,FORM]",
-        help="html, md, json, csv, sarif, junit; default: %(default)s",
+        help="html, md, json, csv, sarif, junit, summary; default: %(default)s",
     )
     parser.add_argument(
         "--altered", action="store_true", help="report a bundle that was altered all the same, and say so in the report"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from readiness import decide, evidence, report
+from readiness import decide, evidence, github_actions, report
 from readiness.commands.options import add_plan_option, add_target_option, add_waivers_option, add_yes_option
 from readiness.commands.output import tell
 from readiness.decide import ExitCode
@@ -34,6 +37,11 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--baseline", type=Path, metavar="BUNDLE", help="compare with this run; default: the newest that passed here"
     )
+    parser.add_argument(
+        "--allow-dirty",
+        action="store_true",
+        help="a rehearsal only, never a GO: plan, waivers and workload files need not be committed",
+    )
     parser.add_argument("--json", action="store_true", help="print the record as JSON on stdout")
     parser.set_defaults(act=_run)
 
@@ -50,6 +58,7 @@ def _run(arguments: argparse.Namespace) -> int:
         evidence=arguments.evidence,
         baseline=arguments.baseline,
         yes=arguments.yes,
+        allow_dirty=arguments.allow_dirty,
     )
     record, bundle = run(request, Narrator())
     return told(record, bundle, as_json=arguments.json)
@@ -58,6 +67,9 @@ def _run(arguments: argparse.Namespace) -> int:
 def told(record: Record, bundle: Path, *, as_json: bool) -> ExitCode:
     """Print what a run came to, and return its exit code."""
     tell(conceal(evidence.to_json(Record, record).decode().rstrip() if as_json else _verdict(record, bundle)))
+    for trouble in github_actions.tell(os.environ, record, bundle):
+        with suppress(OSError):
+            print(f"readiness: {trouble}", file=sys.stderr)
     code = decide.exit_code(record)
     if record.interrupted and code is not ExitCode.LEFTOVERS:
         return ExitCode.INTERRUPTED

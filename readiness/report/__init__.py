@@ -10,8 +10,9 @@ from readiness.report.junit import as_junit
 from readiness.report.markdown import headline, markdown
 from readiness.report.sarif import as_sarif
 from readiness.report.statement import statement
+from readiness.report.summary import as_summary
 
-__all__ = ["findings_files", "findings_of", "go_no_go", "headline", "markdown", "said", "told_of"]
+__all__ = ["as_summary", "findings_files", "findings_of", "go_no_go", "headline", "markdown", "said", "told_of"]
 
 
 def told_of(record: Record, plan: Plan, decision: Decision) -> dict[str, bytes]:
@@ -20,6 +21,7 @@ def told_of(record: Record, plan: Plan, decision: Decision) -> dict[str, bytes]:
         **findings_of(record, plan.blocking_severities),
         evidence.GO_NO_GO: go_no_go(decision).encode(),
         evidence.STATEMENT: statement(record),
+        evidence.SUMMARY: as_summary(record, plan.service.name),
     }
 
 

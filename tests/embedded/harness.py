@@ -60,7 +60,7 @@ def write_plan(folder: Path, change: Callable[[dict], None] = lambda plan: None)
 def start(plan: Path, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     """Start ``readiness run`` as a user's shell would."""
     return subprocess.Popen(
-        [sys.executable, "-m", "readiness", "run", "--plan", str(plan), *arguments],
+        [sys.executable, "-m", "readiness", "run", "--allow-dirty", "--plan", str(plan), *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

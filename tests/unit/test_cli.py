@@ -118,7 +118,7 @@ def test_a_wrong_command_line_is_told_what_is_wrong_with_it(arguments, words, ca
 
 
 def test_a_valid_plan_is_printed_resolved(capsys):
-    assert command(["plan"]) == 0
+    assert command(["plan", "--json"]) == 0
 
     said = capsys.readouterr()
     assert from_json(Plan, said.out.encode(), "it") == a_plan()
@@ -133,10 +133,47 @@ def test_the_schema_of_the_plan_is_printed(capsys):
     assert schema["additionalProperties"] is False
 
 
-def test_the_schema_needs_no_plan(folder):
+def test_the_schema_and_the_reference_need_no_plan(folder, capsys):
     (folder / "readiness.toml").unlink()
 
     assert command(["plan", "--schema"]) == 0
+    assert command(["plan", "--reference"]) == 0
+    assert "## `[service]`" in capsys.readouterr().out
+
+
+REAL = PLAN.replace('["numbers", "words"]', '["load"]')
+"""The sample plan, with a gate that there is."""
+
+
+def test_a_plan_is_shown_with_what_it_will_take(folder, capsys):
+    (folder / "readiness.toml").write_text(REAL)
+
+    assert command(["plan"]) == 0
+
+    said = capsys.readouterr().out
+    assert re.search(r"^latency +p95 at most 250ms \(alarm\) +200 +100 +enough$", said, re.MULTILINE)
+    assert "rollback by the runbook, errors" in said
+    assert "A run is ended after budget.wall_clock, 2h" in said
+
+
+def test_an_objective_that_can_never_have_its_samples_is_found_before_the_run(folder, capsys):
+    (folder / "readiness.toml").write_text(
+        REAL.replace('threshold = "250ms"', 'threshold = "250ms"\nmin_samples = 9000')
+    )
+
+    assert command(["plan"]) == ExitCode.NO_GO
+
+    assert (
+        "finding: objective latency: at most 200 samples are expected, and 9000 are wanted" in capsys.readouterr().out
+    )
+
+
+def test_a_plan_that_a_run_would_refuse_is_refused(folder, capsys):
+    (folder / "readiness.toml").write_text(REAL.replace('"load"', '"lod"'))
+
+    assert command(["plan"]) == ExitCode.INVALID_PLAN
+
+    assert "there is no gate 'lod'; did you mean 'load'?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["plan", "run", "scan", "aws"])
@@ -156,7 +193,7 @@ def test_an_invalid_plan_is_told_its_wrong_key_without_a_traceback(name, folder,
     assert command([name]) == ExitCode.INVALID_PLAN
 
     said = capsys.readouterr().err
-    assert said.startswith("readiness: readiness.toml: objectives[0].threshold: is required and missing\n")
+    assert said.startswith("readiness: readiness.toml:8: objectives[0].threshold: is required and missing\n")
     assert "Traceback" not in said
     assert [file.name for file in folder.iterdir()] == ["readiness.toml"]
 

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from readiness import aftermath, contract, decide, doctor, evidence, gates, run, staging
+from readiness import aftermath, contract, decide, doctor, evidence, gates, registration, run, staging
 from readiness.errors import CloudError, EvidenceError, PlanError, ReadinessError, TeardownError, UsageError
 from readiness.gates import leftovers
 from readiness.interruption import Interrupted, OutOfTime
@@ -75,6 +75,7 @@ def request_in(folder: Path, **changes) -> Request:
             "plan_file": folder / "readiness.toml",
             "waivers_file": folder / "waivers.toml",
             "target": "embedded",
+            "allow_dirty": True,
         }
         | changes
     )
@@ -263,7 +264,7 @@ def test_evidence_is_not_mixed_with_what_a_folder_holds(begin, tmp_path):
 
 
 def test_without_git_the_commit_is_unknown_and_never_called_clean(tmp_path):
-    assert run.git_state(tmp_path) == ("unknown", True)
+    assert registration.git_state(tmp_path) == ("unknown", True)
 
 
 def test_the_commit_is_that_of_the_repository(tmp_path):
@@ -277,9 +278,9 @@ def test_the_commit_is_that_of_the_repository(tmp_path):
     git("commit", "-qm", "one")
     head = git("rev-parse", "HEAD").decode().strip()
 
-    assert run.git_state(tmp_path) == (head, False)
+    assert registration.git_state(tmp_path) == (head, False)
     (tmp_path / "file").write_text("2")
-    assert run.git_state(tmp_path) == (head, True)
+    assert registration.git_state(tmp_path) == (head, True)
 
 
 # --- check_gates -----------------------------------------------------------------------------------------------------
@@ -289,7 +290,7 @@ def test_an_unknown_required_gate_is_named(known, tmp_path):
     frozen = a_plan()
     frozen = replace(frozen, gates=replace(frozen.gates, required=("numbers", "colours")))
 
-    with pytest.raises(PlanError, match="there is no gate 'colours'; `readiness gates` lists them") as caught:
+    with pytest.raises(PlanError, match="there is no gate 'colours'\n  `readiness gates` lists them") as caught:
         check_gates(frozen, request_in(tmp_path))
     assert caught.value.key == "gates.required[1]"
     assert caught.value.file.endswith("readiness.toml")
