@@ -15,7 +15,7 @@ from readiness.drill import Release, ServiceState
 from readiness.drill_clients import ClientsSeen, SecondSeen, Watched
 from readiness.drill_release import StoppedTask
 from readiness.drill_timeline import Timeline
-from readiness.gates import rollback
+from readiness.gates import rollback as gate
 from readiness.gates.rollback import Limits, Observation, Rehearsal, Settings, inputs_of, judge
 from readiness.model import Outcome, Severity
 from readiness.runbook import content_hash
@@ -329,12 +329,12 @@ echo "back to $PREVIOUS"
 """
 
 
-def followed(repository: Path, text: str, **outputs: str) -> rollback.Followed:
+def followed(repository: Path, text: str, **outputs: str) -> gate.Followed:
     (repository / "runbooks").mkdir()
     (repository / "runbooks" / "rollback.md").write_text(text)
     clone = SimpleNamespace(outputs=outputs)
     ctx: Any = SimpleNamespace(repository=repository, clone=clone, variables={})
-    return rollback.follow_runbook(ctx, "rollback", Timeline("x", lambda _: None, lambda _: None))
+    return gate.follow_runbook(ctx, "rollback", Timeline("x", lambda _: None, lambda _: None))
 
 
 def test_a_runbook_is_followed_and_the_wording_that_was_followed_is_told(tmp_path: Path):
