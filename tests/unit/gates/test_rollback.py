@@ -314,7 +314,7 @@ def test_outputs_of_the_stack_are_inputs_of_runbooks():
 
 # --- following a runbook ---------------------------------------------------------------------------------------------
 
-RUNBOOK = """---
+STEPS = """---
 id: rollback
 inputs: {CLUSTER: output Cluster of the stack}
 ---
@@ -338,15 +338,15 @@ def followed(repository: Path, text: str, **outputs: str) -> gate.Followed:
 
 
 def test_a_runbook_is_followed_and_the_wording_that_was_followed_is_told(tmp_path: Path):
-    seen = followed(tmp_path, RUNBOOK, Cluster="shop")
+    seen = followed(tmp_path, STEPS, Cluster="shop")
 
     assert [(step.id, step.fault) for step in seen.steps] == [("one", ""), ("two", "")]
     assert (seen.planned_steps, seen.runbook_fault) == (("one", "two"), "")
-    assert seen.runbook_hash == content_hash(RUNBOOK)
+    assert seen.runbook_hash == content_hash(STEPS)
 
 
 def test_a_runbook_that_asks_for_what_no_output_gives_is_not_followed(tmp_path: Path):
-    seen = followed(tmp_path, RUNBOOK, Service="shop")
+    seen = followed(tmp_path, STEPS, Service="shop")
 
     assert seen.steps == ()
     assert seen.planned_steps == ("one", "two")
@@ -354,7 +354,7 @@ def test_a_runbook_that_asks_for_what_no_output_gives_is_not_followed(tmp_path: 
 
 
 def test_a_runbook_whose_steps_cannot_be_read_has_no_wording(tmp_path: Path):
-    seen = followed(tmp_path, RUNBOOK.replace("step=two", "step=one"), Cluster="shop")
+    seen = followed(tmp_path, STEPS.replace("step=two", "step=one"), Cluster="shop")
 
     assert (seen.steps, seen.planned_steps, seen.runbook_hash) == ((), (), "")
     assert "an earlier step is called 'one' too" in seen.runbook_fault
