@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import date
@@ -104,7 +105,7 @@ def _write(path: Path, text: str, edit: Callable[[str], str]) -> None:
         RunbookError: it cannot be edited, or cannot be written, or somebody else changed it meanwhile.
     """
     path = path.resolve()  # a link stays one
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         partial.write_bytes(edit(text).encode())
         partial.chmod(path.stat().st_mode)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -205,7 +206,11 @@ def _renew_index(folder: Path, settings: Settings) -> None:
     path = folder / INDEX
     if not path.exists() or not has_index(text := read_text(path)):
         return
-    written = _indexed(path, text, settings)
+    try:
+        written = _indexed(path, text, settings)
+    except ReadinessError as error:
+        print(f"{path}: the index cannot be written: {error}", file=sys.stderr)
+        return
     if written != text:
         _put(path, written)
         print(f"{path}: the index is written again.")
@@ -213,7 +218,7 @@ def _renew_index(folder: Path, settings: Settings) -> None:
 
 def _put(path: Path, text: str) -> None:
     """Put a text in the place of a file, whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         partial.write_bytes(text.encode())
         partial.replace(path)

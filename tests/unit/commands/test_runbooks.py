@@ -139,6 +139,14 @@ def test_an_index_without_its_place_is_refused_with_what_to_write(folder: Path, 
     assert (folder / "README.md").read_text() == "# Runbooks\n"
 
 
+def test_a_broken_neighbour_keeps_nobody_from_signing(folder: Path, capsys: pytest.CaptureFixture[str]):
+    (folder / "odd.md").write_bytes(b"\xff")
+
+    assert command(["runbooks", "sign", "deploy", "--reviewer", "Eve"]) == 0
+    assert "the index cannot be written: runbooks/odd.md: cannot be read" in capsys.readouterr().err
+    assert "Eve" in (folder / "deploy.md").read_text()
+
+
 def test_a_runbook_of_another_folder_needs_no_plan(folder: Path):
     folder.rename(folder.parent / "books")
     (folder.parent / "readiness.toml").unlink()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -11,8 +14,11 @@ from readiness import decide
 from readiness.drill import Release, ServiceState
 from readiness.drill_clients import ClientsSeen, SecondSeen, Watched
 from readiness.drill_release import StoppedTask
+from readiness.drill_timeline import Timeline
+from readiness.gates import rollback as gate
 from readiness.gates.rollback import Limits, Observation, Rehearsal, Settings, inputs_of, judge
 from readiness.model import Outcome, Severity
+from readiness.runbook import content_hash
 from readiness.runbook_steps import StepRun
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -304,3 +310,51 @@ def test_nothing_at_all_is_inconclusive():
 
 def test_outputs_of_the_stack_are_inputs_of_runbooks():
     assert inputs_of({"LoadBalancerArn": "a", "Cluster": "c"}) == {"LOAD_BALANCER_ARN": "a", "CLUSTER": "c"}
+
+
+# --- following a runbook ---------------------------------------------------------------------------------------------
+
+STEPS = """---
+id: rollback
+inputs: {CLUSTER: output Cluster of the stack}
+---
+
+```bash step=one
+echo "PREVIOUS=$CLUSTER-1" >> "$STEP_OUTPUT"
+```
+
+```bash step=two expect="back to shop-1"
+echo "back to $PREVIOUS"
+```
+"""
+
+
+def followed(repository: Path, text: str, **outputs: str) -> gate.Followed:
+    (repository / "runbooks").mkdir()
+    (repository / "runbooks" / "rollback.md").write_text(text)
+    clone = SimpleNamespace(outputs=outputs)
+    ctx: Any = SimpleNamespace(repository=repository, clone=clone, variables={})
+    return gate.follow_runbook(ctx, "rollback", Timeline("x", lambda _: None, lambda _: None))
+
+
+def test_a_runbook_is_followed_and_the_wording_that_was_followed_is_told(tmp_path: Path):
+    seen = followed(tmp_path, STEPS, Cluster="shop")
+
+    assert [(step.id, step.fault) for step in seen.steps] == [("one", ""), ("two", "")]
+    assert (seen.planned_steps, seen.runbook_fault) == (("one", "two"), "")
+    assert seen.runbook_hash == content_hash(STEPS)
+
+
+def test_a_runbook_that_asks_for_what_no_output_gives_is_not_followed(tmp_path: Path):
+    seen = followed(tmp_path, STEPS, Service="shop")
+
+    assert seen.steps == ()
+    assert seen.planned_steps == ("one", "two")
+    assert "asks for CLUSTER, which no output of the stack gives" in seen.runbook_fault
+
+
+def test_a_runbook_whose_steps_cannot_be_read_has_no_wording(tmp_path: Path):
+    seen = followed(tmp_path, STEPS.replace("step=two", "step=one"), Cluster="shop")
+
+    assert (seen.steps, seen.planned_steps, seen.runbook_hash) == ((), (), "")
+    assert "an earlier step is called 'one' too" in seen.runbook_fault
