@@ -40,7 +40,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         print(f"  {done.taken} gates had seen nothing: taken as gaps")
     if signed.bundle is not None:
         print(f"  {len(signed.ticks)} ticks and {len(signed.signatures)} signatures checked, decided again")
-    for reason in now.reasons:
+    for reason in now.reasons if signed.bundle is not None or arguments.require_go else ():
         print(f"  - {reason}")
     lapsed = lapsed_since(now, datetime.now(UTC).date())
     for reason in lapsed:
