@@ -923,8 +923,14 @@ class Drills:
     task_loss: TaskLossDrill = field(default_factory=TaskLossDrill)
 
 
-Name = Annotated[str, Field(pattern=r"\S")]
-"""Of a person."""
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_not_blank)]
+"""Of a person; anything that has to be said, and not with spaces alone."""
 
 
 @record
@@ -932,8 +938,11 @@ class Owner:
     """Who answers for a role, and must sign. The first one's name is the owner tag of the stack.
 
     Attributes:
-        deputies: Who else may sign and tick for the role; ``*`` = anybody.
-        public_key: Ed25519 key, as ``ssh-ed25519 ...`` or PEM. With one, only what it signed counts as a signature.
+        name: Person who signs; case and spaces do not matter.
+        contact: How to reach them.
+        deputies: Who else may sign and tick for the role; `*` = anybody, with a name.
+        public_key: Ed25519 key, as `ssh-ed25519 ...` or PEM. With one, only a signature by it counts. No two roles
+            share one.
     """
 
     name: Name
@@ -947,7 +956,7 @@ class ChecklistItem:
     """One item of the go-live checklist: automatic if it is bound to a gate, else a person has to tick it.
 
     Attributes:
-        id: Its id.
+        id: Its name in ticks and reports; unique.
         text: What has to be true.
         gate: It is done when this gate passed; absent = a person has to tick it.
         measurement: It is done when the gate measured this, proved it, and it kept its threshold; the gate itself may
@@ -967,12 +976,15 @@ class Criterion:
     """An acceptance criterion or an item of the definition of done, and what shows that it is met: all of it.
 
     Attributes:
+        id: Its name in reports; unique.
+        type: Which of the two it is.
+        text: What has to be true.
         gates: Each has to have passed.
         not_waived: Severities of which these gates' findings may not even have been waived.
-        figures: ``gate/name`` of measurements that have to have been taken, whatever they came to.
+        figures: `gate/name` of measurements that have to have been taken, whatever they came to.
         artifacts: Files of the bundle that have to be there.
-        checklist: Items that have to be done; ``*`` = all.
-        signed: Roles that have to have signed go; ``*`` = all.
+        checklist: Items that have to be done; `*` = all.
+        signed: Roles that have to have signed go; `*` = all.
         decided: Whether every role has to have signed, either way.
         go_live: Whether production has to have been seen to run what was approved. It comes after the verdict.
     """

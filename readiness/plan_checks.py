@@ -28,7 +28,7 @@ from readiness.model import (
     Workload,
     spell_duration,
 )
-from readiness.spelling import did_you_mean, known_or_near
+from readiness.spelling import did_you_mean
 
 _SECRET_SOURCES = ("generate", "database-password", "cache-token")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -152,7 +152,7 @@ def _check_named(names: Iterable[str], known: Iterable[str], key: str, noun: str
     there = set(known)
     for name in names:
         if name not in there:
-            yield Fault(key, f"there is no {noun} {name!r}", hint=known_or_near(name, there))
+            yield Fault(key, f"there is no {noun} {name!r}{did_you_mean(name, there)}")
 
 
 def _check_keys(plan: Plan) -> Iterator[Fault]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -33,12 +33,13 @@ from readiness.model import (
 )
 from readiness.rendering import told_by
 from readiness.report.html import as_html
-from readiness.spelling import known_or_near
+from readiness.spelling import nearest
 from readiness.verify import verify
 
 T = TypeVar("T")
 
 _LARGEST_ARTIFACT_BYTES = 20_000_000
+_LONGEST_NAME = 200
 
 
 class SignatureRefusedError(ReadinessError):
@@ -117,7 +118,7 @@ def tick(bundle: Path, item: str, *, by: str, shown_by: str, note: str, done: bo
 def _tickable(frozen: Plan, item_id: str, by: str) -> ChecklistItem:
     items = {each.id: each for each in frozen.checklist}
     if item_id not in items:
-        raise UsageError(f"The checklist has no item {item_id!r}.", hint=known_or_near(item_id, items))
+        raise UsageError(f"The checklist has no item {item_id!r}.", hint=_meant(item_id, items))
     item = items[item_id]
     if item.gate is not None:
         raise UsageError(
@@ -136,19 +137,19 @@ def _artifact(shown_by: str) -> tuple[str, bytes | None]:
     """Return what shows a tick: a sentence, or the name of a file with its content."""
     file = Path(shown_by)
     try:
-        if file.is_file():
-            if file.stat().st_size > _LARGEST_ARTIFACT_BYTES:
-                raise UsageError(
-                    f"--evidence: {file} is larger than {_LARGEST_ARTIFACT_BYTES // 10**6} MB.",
-                    hint="Keep it where it belongs and give its address and digest.",
-                )
+        there, size = file.is_file(), file.stat().st_size if file.is_file() else 0
+        if there and size <= _LARGEST_ARTIFACT_BYTES:
             return file.name, file.read_bytes()
-        seems_path = not any(mark in shown_by for mark in (" ", "://")) and (os.sep in shown_by or file.exists())
     except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno is not None and len(shown_by) < 200:
-            raise UsageError(f"--evidence: {shown_by} cannot be read: {error.strerror}.") from error
-        return shown_by, None  # a sentence that is too long to be a path
-    if seems_path:
+        if len(shown_by) < _LONGEST_NAME:
+            raise UsageError(f"--evidence: {shown_by} cannot be read: {error}.") from error
+        return shown_by, None  # a sentence, too long for the name of a file
+    if there:
+        raise UsageError(
+            f"--evidence: {file} is larger than {_LARGEST_ARTIFACT_BYTES // 10**6} MB.",
+            hint="Keep it where it belongs, and give its address and digest.",
+        )
+    if os.sep in shown_by and not any(mark in shown_by for mark in (" ", "://")):
         raise UsageError(
             f"--evidence: there is no file {shown_by}.", hint="Name a file, or write a sentence or an address."
         )
@@ -169,8 +170,11 @@ def read_risks(path: Path) -> tuple[ResidualRisk, ...]:
     """Return the residual risks of a TOML file: tables ``[[risks]]``.
 
     Raises:
+        UsageError: there is no such file.
         PlanError: names what is wrong with it.
     """
+    if not path.is_file():
+        raise UsageError(f"--risks: there is no file {path}.")
     return plan.parse(_Risks, plan.read_toml(path), str(path)).risks
 
 
@@ -245,12 +249,20 @@ def sign(
 
 
 def _signer(frozen: Plan, role: str, name: str) -> Owner:
+    if not name.strip():
+        raise UsageError("--name: is empty.", hint="Whoever decides is named.")
     if role not in frozen.owners:
-        raise UsageError(f"The plan has no role {role!r}.", hint=known_or_near(role, frozen.owners))
+        raise UsageError(f"The plan has no role {role!r}.", hint=_meant(role, frozen.owners))
     owner = frozen.owners[role]
     if not approval.may_answer(owner, name):
         raise UsageError(f"{name} may not sign as {role}.", hint=_who(role, owner))
     return owner
+
+
+def _meant(word: str, known: Collection[str]) -> str:
+    """Return what was probably meant, and otherwise all that there is."""
+    near = nearest(word, known)
+    return f"There are: {', '.join(known) or 'none'}." if near is None else f"Did you mean {near!r}?"
 
 
 def _who(role: str, owner: Owner) -> str:

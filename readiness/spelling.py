@@ -17,12 +17,3 @@ def did_you_mean(word: str, among: Iterable[str]) -> str:
     """Return a question to end a message with; empty if nothing is near."""
     near = nearest(word, among)
     return "" if near is None else f"; did you mean {near!r}?"
-
-
-def known_or_near(word: str, among: Iterable[str]) -> str:
-    """Return a hint: what was probably meant, and otherwise all that there is."""
-    there = sorted(among)
-    near = nearest(word, there)
-    if near is not None:
-        return f"Did you mean {near!r}?"
-    return f"There are: {', '.join(there)}." if there else "There are none."

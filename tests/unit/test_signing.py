@@ -397,6 +397,8 @@ def test_a_file_of_risks_is_read_and_its_mistakes_are_named(bundle, tmp_path, ca
     assert sign_command(capsys, bundle, "release", "Ada", "go", "--risks", file)[0] == 1
     assert [each.id for each in evidence.read_decision(bundle).risks] == ["one-zone"]
 
+    code, said = sign_command(capsys, bundle, "release", "Ada", "go", "--risks", tmp_path / "none.toml")
+    assert (code, "--risks: there is no file" in said) == (5, True)
     file.write_text(good.replace("owner", "onwer"))
     code, said = sign_command(capsys, bundle, "release", "Ada", "go", "--risks", file)
 
@@ -464,10 +466,30 @@ def test_a_file_that_is_not_there_shows_nothing(bundle):
         ticked(bundle, shown_by="photos/rota.png")
 
 
+def test_a_long_sentence_is_no_file(bundle):
+    assert "x" * 5000 in ticked(bundle, shown_by="x" * 5000).checklist[1].why
+
+
+def test_a_file_that_is_too_large_is_not_kept(bundle, tmp_path):
+    film = tmp_path / "film.mp4"
+    with film.open("wb") as file:
+        file.truncate(20_000_001)
+
+    with pytest.raises(UsageError, match="larger than 20 MB"):
+        ticked(bundle, shown_by=str(film))
+
+
 @pytest.mark.parametrize("shown_by", ["", "  "])
 def test_a_tick_needs_something_that_shows_it(bundle, shown_by):
     with pytest.raises(UsageError, match="evidence"):
         ticked(bundle, shown_by=shown_by)
+
+
+def test_nobody_signs_without_a_name(bundle, capsys):
+    code, said = sign_command(capsys, bundle, "release", " ")
+
+    assert (code, "name: is empty" in said) == (5, True)
+    assert not (bundle / "sign-off").exists()
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------
