@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -103,10 +102,14 @@ class BundleWriter:
         return sha256(data)
 
 
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
+
+
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
     """Return what reads and writes a kind of record; to make one takes longer than to use it."""
-    return TypeAdapter(kind)
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
 
 
 def to_json(kind: type[T], value: T) -> bytes:
@@ -143,7 +146,7 @@ def from_json(kind: type[T], data: bytes, what: str) -> T:
         EvidenceError: it is not a *kind*.
     """
     try:
-        return cast(T, _adapter(kind).validate_json(data))
+        return _adapter(kind).validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         words = [".".join(str(part) for part in first["loc"]), first["msg"]]

@@ -42,7 +42,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         print(f"  {len(signed.ticks)} ticks and {len(signed.signatures)} signatures checked, decided again")
     if done.live is not None:
         print(f"  production as seen on {done.live.ended_at:%Y-%m-%d %H:%M} UTC judged again: {done.live.outcome}")
-    for reason in now.reasons:
+    for reason in now.reasons if signed.bundle is not None or arguments.require_go else ():
         print(f"  - {reason}")
     lapsed = lapsed_since(now, datetime.now(UTC).date())
     for reason in lapsed:

@@ -16,6 +16,7 @@ import readiness
 from readiness import cli, gates
 from readiness.cli import command
 from readiness.decide import ExitCode
+from readiness.decision import NOTHING_SIGNED, decided
 from readiness.errors import CloudError, EvidenceError, PlanError, TeardownError
 from readiness.evidence import RECORD, BundleWriter, from_json
 from readiness.model import Environment, Gap, GateResult, Outcome, Plan, Record, Severity, Verdict
@@ -297,7 +298,15 @@ def test_what_is_no_bundle_is_refused_in_a_sentence(name, capsys):
 
 @pytest.mark.parametrize("taken", [0, 2])
 def test_a_confirmed_verdict_says_what_was_gone_through(monkeypatch, taken, capsys):
-    done = SimpleNamespace(record=a_record(a_result()), files=9, judged=3, taken=taken)
+    record = a_record(a_result())
+    done = SimpleNamespace(
+        record=record,
+        decision=decided(record, a_plan(), ()),
+        sign_off=NOTHING_SIGNED,
+        files=9,
+        judged=3,
+        taken=taken,
+    )
     monkeypatch.setattr("readiness.verify.verify", lambda bundle: done)
 
     assert command(["verify", "bundle"]) == 0

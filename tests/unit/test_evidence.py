@@ -16,11 +16,17 @@ from readiness.errors import EvidenceError
 from readiness.evidence import (
     MANIFEST,
     RECORD,
+    SIGN_OFF,
     BundleWriter,
+    bundle_digest,
+    check_after,
     check_manifest,
+    files,
     from_json,
+    read_decision,
     read_json,
     read_record,
+    seal_after,
     sha256,
     to_json,
 )
@@ -263,3 +269,76 @@ def test_the_schema_of_a_record_is_named_in_it():
 
     with pytest.raises(EvidenceError, match="it is no Record: schema"):
         from_json(Record, json.dumps(raw).encode(), "it")
+
+
+# --- what is written after the seal ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def decided_on(tmp_path):
+    """A sealed bundle with a file that people put beside it."""
+    writer = BundleWriter(tmp_path)
+    writer.put("plan.toml", b"x")
+    writer.put("report.html", b"x")
+    writer.seal()
+    writer.put("sign-off/ticks/0001-told.json", b"{}")
+    seal_after(tmp_path, SIGN_OFF)
+    return tmp_path
+
+
+def test_what_comes_after_the_seal_is_no_part_of_the_bundle(decided_on):
+    before = bundle_digest(decided_on)
+
+    check_after(decided_on, SIGN_OFF)
+    assert check_manifest(decided_on) == 2
+    (decided_on / "sign-off" / "more").write_text("x")
+    assert check_manifest(decided_on) == 2
+    assert bundle_digest(decided_on) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda folder: (folder / "more").write_text("x"), "sign-off/more was added"),
+        (lambda folder: (folder / "ticks/0001-told.json").write_text("x"), "told.json was altered"),
+        (lambda folder: (folder / "ticks/0001-told.json").unlink(), "told.json is missing"),
+        (lambda folder: (folder / MANIFEST).write_text("{}"), "it is no manifest"),
+        (lambda folder: (folder / MANIFEST).unlink(), "cannot be read"),
+        (lambda folder: (folder.parent / MANIFEST).write_text("x"), "is about another bundle"),
+    ],
+    ids=["added", "altered", "missing", "no manifest", "none", "another bundle"],
+)
+def test_what_comes_after_the_seal_is_checked_against_its_own_manifest(decided_on, change, words):
+    change(decided_on / "sign-off")
+
+    with pytest.raises(EvidenceError, match=words):
+        check_after(decided_on, SIGN_OFF)
+
+
+def test_a_bundle_that_was_never_sealed_cannot_be_decided_on(tmp_path):
+    BundleWriter(tmp_path).put("sign-off/ticks/0001-told.json", b"{}")
+
+    with pytest.raises(EvidenceError, match=r"manifest\.json cannot be read"):
+        seal_after(tmp_path, SIGN_OFF)
+
+
+def test_a_bundle_that_nobody_decided_on_has_no_decision(tmp_path):
+    assert read_decision(tmp_path) is None
+
+
+def test_a_decision_that_is_unreadable_is_refused(decided_on):
+    with pytest.raises(EvidenceError, match=r"decision\.json cannot be read"):
+        read_decision(decided_on)
+
+
+def test_the_files_of_a_bundle_are_the_same_before_and_after_it_is_sealed_and_decided_on(tmp_path):
+    writer = BundleWriter(tmp_path)
+    writer.put("plan.toml", b"x")
+    before = files(tmp_path)
+    for path in ("record.json", "report.html", "report.md", "go-no-go.md", "sign-off/x", "go-live/y"):
+        writer.put(path, b"x")
+    writer.seal()
+
+    assert files(tmp_path) == before
+    assert {"plan.toml", "report.md", "record.json"} <= before
+    assert "report.html" not in before
