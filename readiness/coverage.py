@@ -31,6 +31,7 @@ class Facts:
     """What criteria are held against.
 
     Attributes:
+        required: Gates whose shortfall the verdict tells already.
         items: Every item of the checklist, with what became of it.
         roles: Those that have to sign.
         files: Paths of the bundle's files.
@@ -38,6 +39,7 @@ class Facts:
     """
 
     results: Sequence[GateResult]
+    required: Collection[str]
     environment: Environment
     items: Sequence[ItemStanding]
     roles: Sequence[str]
@@ -132,11 +134,12 @@ _OF_OUTCOME = {
 
 def _of_gate(gate: str, criterion: Criterion, facts: Facts) -> Iterator[Proof]:
     result = facts.result(gate)
+    alone = gate not in facts.required
     if result is None:
-        yield Proof(status=Coverage.UNVERIFIED, note=f"the gate {gate} was not asked")
+        yield Proof(status=Coverage.UNVERIFIED, note=f"the gate {gate} was not asked", alone=alone)
         return
     note = "" if result.outcome is Outcome.PASSED else f"the gate {gate} came to {result.outcome}"
-    yield Proof(status=_OF_OUTCOME[result.outcome], note=note, evidence=result.observation or "")
+    yield Proof(status=_OF_OUTCOME[result.outcome], note=note, evidence=result.observation or "", alone=alone)
     for severity in criterion.not_waived:
         waived = [
             each

@@ -63,6 +63,7 @@ def decided(
     standings = approval.signatures(plan.owners, sign_off.signatures, sign_off.ticks)
     facts = Facts(
         results=results,
+        required=record.required,
         environment=record.environment,
         items=items,
         roles=tuple(plan.owners),

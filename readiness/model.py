@@ -696,8 +696,14 @@ class Drills:
     task_loss: TaskLossDrill = field(default_factory=TaskLossDrill)
 
 
-Name = Annotated[str, Field(pattern=r"\S")]
-"""Of a person."""
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_not_blank)]
+"""Of a person; anything that has to be said, and not with spaces alone."""
 
 
 @record

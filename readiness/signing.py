@@ -169,8 +169,11 @@ def read_risks(path: Path) -> tuple[ResidualRisk, ...]:
     """Return the residual risks of a TOML file: tables ``[[risks]]``.
 
     Raises:
+        UsageError: there is no such file.
         PlanError: names what is wrong with it.
     """
+    if not path.is_file():
+        raise UsageError(f"--risks: there is no file {path}.")
     return plan.parse(_Risks, plan.read_toml(path), str(path)).risks
 
 
@@ -245,6 +248,8 @@ def sign(
 
 
 def _signer(frozen: Plan, role: str, name: str) -> Owner:
+    if not name.strip():
+        raise UsageError("--name: is empty.", hint="Whoever decides is named.")
     if role not in frozen.owners:
         raise UsageError(f"The plan has no role {role!r}.", hint=nearest(role, frozen.owners))
     owner = frozen.owners[role]

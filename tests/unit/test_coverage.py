@@ -60,6 +60,7 @@ def facts(**changes):
     return Facts(
         **{
             "results": (a_result("numbers", a_judgement(measurements=figures("p95"))), a_result("words")),
+            "required": ("numbers", "words"),
             "environment": Environment.AWS,
             "items": (an_item(),),
             "roles": ("release", "security"),
@@ -163,6 +164,15 @@ def test_what_a_gate_tells_already_is_no_reason_of_its_own():
     of_gate = criterion(gates=("words",), figures=("words/p95",))
 
     assert shortfalls([of_gate], facts(results=())) == ()
+
+
+@pytest.mark.parametrize("found", [(), (a_result("probe", a_judgement(a_finding())),)], ids=["not asked", "failed"])
+def test_a_gate_that_only_a_criterion_asks_for_is_a_reason_of_its_own(found):
+    of_gate = criterion(gates=("probe",))
+
+    assert len(shortfalls([of_gate], facts(results=found))) == 1
+    assert shortfalls([of_gate], facts(results=found, required=("probe",))) == ()
+    assert shortfalls([of_gate], facts(results=(a_result("probe"),))) == ()
 
 
 def test_a_file_that_the_bundle_does_not_hold_shows_nothing():

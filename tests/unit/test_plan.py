@@ -180,7 +180,7 @@ def test_a_missing_key_is_named(tmp_path, path):
         ("drills.rollback.bad", [{"kind": "errors"}], "drills.rollback.bad[0]", "is no bad release"),
         ("drills.rollback.bad", [{"kind": "crash", "image": "x"}], "drills.rollback.bad", "no release of kind"),
         ("owners", {}, "owners", "names nobody"),
-        ("owners.release.name", " ", "owners.release.name", "pattern"),
+        ("owners.release.name", " ", "owners.release.name", "is empty"),
         ("owners.release.public_key", "ssh-rsa AAAA", "owners.release.public_key", "is no public key"),
         ("checklist", [TOLD, TOLD], "checklist[1].id", "taken by an earlier item"),
         ("checklist", [{**TOLD, "owner": "releaze"}], "checklist[0].owner", "Did you mean 'release'?"),

@@ -397,6 +397,8 @@ def test_a_file_of_risks_is_read_and_its_mistakes_are_named(bundle, tmp_path, ca
     assert sign_command(capsys, bundle, "release", "Ada", "go", "--risks", file)[0] == 1
     assert [each.id for each in evidence.read_decision(bundle).risks] == ["one-zone"]
 
+    code, said = sign_command(capsys, bundle, "release", "Ada", "go", "--risks", tmp_path / "none.toml")
+    assert (code, "--risks: there is no file" in said) == (5, True)
     file.write_text(good.replace("owner", "onwer"))
     code, said = sign_command(capsys, bundle, "release", "Ada", "go", "--risks", file)
 
@@ -468,6 +470,13 @@ def test_a_file_that_is_not_there_shows_nothing(bundle):
 def test_a_tick_needs_something_that_shows_it(bundle, shown_by):
     with pytest.raises(UsageError, match="evidence"):
         ticked(bundle, shown_by=shown_by)
+
+
+def test_nobody_signs_without_a_name(bundle, capsys):
+    code, said = sign_command(capsys, bundle, "release", " ")
+
+    assert (code, "name: is empty" in said) == (5, True)
+    assert not (bundle / "sign-off").exists()
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------
