@@ -39,6 +39,7 @@ from readiness.verify import verify
 T = TypeVar("T")
 
 _LARGEST_ARTIFACT_BYTES = 20_000_000
+_LONGEST_NAME = 200
 
 
 class SignatureRefusedError(ReadinessError):
@@ -136,19 +137,19 @@ def _artifact(shown_by: str) -> tuple[str, bytes | None]:
     """Return what shows a tick: a sentence, or the name of a file with its content."""
     file = Path(shown_by)
     try:
-        if file.is_file():
-            if file.stat().st_size > _LARGEST_ARTIFACT_BYTES:
-                raise UsageError(
-                    f"--evidence: {file} is larger than {_LARGEST_ARTIFACT_BYTES // 10**6} MB.",
-                    hint="Keep it where it belongs and give its address and digest.",
-                )
+        there, size = file.is_file(), file.stat().st_size if file.is_file() else 0
+        if there and size <= _LARGEST_ARTIFACT_BYTES:
             return file.name, file.read_bytes()
-        seems_path = not any(mark in shown_by for mark in (" ", "://")) and (os.sep in shown_by or file.exists())
     except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno is not None and len(shown_by) < 200:
-            raise UsageError(f"--evidence: {shown_by} cannot be read: {error.strerror}.") from error
-        return shown_by, None  # a sentence that is too long to be a path
-    if seems_path:
+        if len(shown_by) < _LONGEST_NAME:
+            raise UsageError(f"--evidence: {shown_by} cannot be read: {error}.") from error
+        return shown_by, None  # a sentence, too long for the name of a file
+    if there:
+        raise UsageError(
+            f"--evidence: {file} is larger than {_LARGEST_ARTIFACT_BYTES // 10**6} MB.",
+            hint="Keep it where it belongs, and give its address and digest.",
+        )
+    if os.sep in shown_by and not any(mark in shown_by for mark in (" ", "://")):
         raise UsageError(
             f"--evidence: there is no file {shown_by}.", hint="Name a file, or write a sentence or an address."
         )

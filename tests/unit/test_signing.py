@@ -466,6 +466,19 @@ def test_a_file_that_is_not_there_shows_nothing(bundle):
         ticked(bundle, shown_by="photos/rota.png")
 
 
+def test_a_long_sentence_is_no_file(bundle):
+    assert "x" * 5000 in ticked(bundle, shown_by="x" * 5000).checklist[1].why
+
+
+def test_a_file_that_is_too_large_is_not_kept(bundle, tmp_path):
+    film = tmp_path / "film.mp4"
+    with film.open("wb") as file:
+        file.truncate(20_000_001)
+
+    with pytest.raises(UsageError, match="larger than 20 MB"):
+        ticked(bundle, shown_by=str(film))
+
+
 @pytest.mark.parametrize("shown_by", ["", "  "])
 def test_a_tick_needs_something_that_shows_it(bundle, shown_by):
     with pytest.raises(UsageError, match="evidence"):
