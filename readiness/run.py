@@ -218,6 +218,13 @@ def check_gates(frozen: Plan, request: Request) -> None:
             raise PlanError(
                 file, key, f"there is no gate {gate_id!r}; `readiness gates` lists them", hint=nearest(gate_id, known)
             )
+        if known[gate_id].stage is Stage.AFTER_CUTOVER:
+            raise PlanError(
+                file,
+                key,
+                f"{gate_id} is asked after the cutover, so what rests on it would never be done before",
+                hint="A criterion with `go_live = true` tells of production.",
+            )
     for gate_id in request.only:
         if gate_id not in known:
             raise UsageError(f"--only: there is no gate {gate_id!r}.", hint="`readiness gates` lists them.")
