@@ -711,8 +711,11 @@ class Owner:
     """Who answers for a role, and must sign.
 
     Attributes:
-        deputies: Who else may sign and tick for the role; ``*`` = anybody.
-        public_key: Ed25519 key, as ``ssh-ed25519 ...`` or PEM. With one, only what it signed counts as a signature.
+        name: Person who signs; case and spaces do not matter.
+        contact: How to reach them.
+        deputies: Who else may sign and tick for the role; `*` = anybody, with a name.
+        public_key: Ed25519 key, as `ssh-ed25519 ...` or PEM. With one, only a signature by it counts. No two roles
+            share one.
     """
 
     name: Name
@@ -726,6 +729,8 @@ class ChecklistItem:
     """One item of the go-live checklist: automatic if it is bound to a gate, else a person has to tick it.
 
     Attributes:
+        id: Its name in ticks and reports; unique.
+        text: What has to be true.
         gate: It is done when this gate passed.
         measurement: It is done when the gate measured this, proved it, and it kept its threshold; the gate itself may
             have failed for another reason.
@@ -744,12 +749,15 @@ class Criterion:
     """An acceptance criterion or an item of the definition of done, and what shows that it is met: all of it.
 
     Attributes:
+        id: Its name in reports; unique.
+        type: Which of the two it is.
+        text: What has to be true.
         gates: Each has to have passed.
         not_waived: Severities of which these gates' findings may not even have been waived.
-        figures: ``gate/name`` of measurements that have to have been taken, whatever they came to.
+        figures: `gate/name` of measurements that have to have been taken, whatever they came to.
         artifacts: Files of the bundle that have to be there.
-        checklist: Items that have to be done; ``*`` = all.
-        signed: Roles that have to have signed go; ``*`` = all.
+        checklist: Items that have to be done; `*` = all.
+        signed: Roles that have to have signed go; `*` = all.
         decided: Whether every role has to have signed, either way.
         go_live: Whether production has to have been seen to run what was approved. It comes after the verdict.
     """

@@ -25,7 +25,7 @@ from readiness.model import (
     UnhealthyHostsObjective,
     Workload,
 )
-from readiness.spelling import nearest
+from readiness.spelling import did_you_mean
 
 _SECRET_SOURCES = ("generate", "database-password", "cache-token")
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -129,7 +129,7 @@ def _check_named(names: Iterable[str], known: Iterable[str], file: str, key: str
     there = set(known)
     for name in names:
         if name not in there:
-            raise PlanError(file, key, f"there is no {noun} {name!r}", hint=nearest(name, there))
+            raise PlanError(file, key, f"there is no {noun} {name!r}{did_you_mean(name, there)}")
 
 
 def _check_keys(plan: Plan, file: str) -> None:

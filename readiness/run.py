@@ -40,7 +40,7 @@ from readiness.model import (
 )
 from readiness.narrator import Narrator
 from readiness.removal import remove_stack
-from readiness.spelling import nearest
+from readiness.spelling import did_you_mean
 
 RUNS = Path(".readiness") / "runs"
 
@@ -216,7 +216,7 @@ def check_gates(frozen: Plan, request: Request) -> None:
     for key, gate_id in gates_of_people(frozen):
         if gate_id not in known:
             raise PlanError(
-                file, key, f"there is no gate {gate_id!r}; `readiness gates` lists them", hint=nearest(gate_id, known)
+                file, key, f"there is no gate {gate_id!r}{did_you_mean(gate_id, known)}; `readiness gates` lists them"
             )
         if known[gate_id].stage is Stage.AFTER_CUTOVER:
             raise PlanError(

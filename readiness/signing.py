@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -118,7 +118,7 @@ def tick(bundle: Path, item: str, *, by: str, shown_by: str, note: str, done: bo
 def _tickable(frozen: Plan, item_id: str, by: str) -> ChecklistItem:
     items = {each.id: each for each in frozen.checklist}
     if item_id not in items:
-        raise UsageError(f"The checklist has no item {item_id!r}.", hint=nearest(item_id, items))
+        raise UsageError(f"The checklist has no item {item_id!r}.", hint=_meant(item_id, items))
     item = items[item_id]
     if item.gate is not None:
         raise UsageError(
@@ -252,11 +252,17 @@ def _signer(frozen: Plan, role: str, name: str) -> Owner:
     if not name.strip():
         raise UsageError("--name: is empty.", hint="Whoever decides is named.")
     if role not in frozen.owners:
-        raise UsageError(f"The plan has no role {role!r}.", hint=nearest(role, frozen.owners))
+        raise UsageError(f"The plan has no role {role!r}.", hint=_meant(role, frozen.owners))
     owner = frozen.owners[role]
     if not approval.may_answer(owner, name):
         raise UsageError(f"{name} may not sign as {role}.", hint=_who(role, owner))
     return owner
+
+
+def _meant(word: str, known: Collection[str]) -> str:
+    """Return what was probably meant, and otherwise all that there is."""
+    near = nearest(word, known)
+    return f"There are: {', '.join(known) or 'none'}." if near is None else f"Did you mean {near!r}?"
 
 
 def _who(role: str, owner: Owner) -> str:
