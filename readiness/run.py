@@ -304,6 +304,15 @@ def check_gates(frozen: Plan, request: Request) -> None:
         for index, gate_id in enumerate(frozen.gates.required)
         if gate_id in known and known[gate_id].stage is Stage.AFTER_CUTOVER
     ]
+    faults += [
+        Fault(
+            key,
+            f"{gate_id} is asked after the cutover, so what rests on it would never be done before",
+            hint="A criterion with `go_live = true` tells of production.",
+        )
+        for key, gate_id in gates_of_people(frozen)
+        if gate_id in known and known[gate_id].stage is Stage.AFTER_CUTOVER
+    ]
     for gate_id in frozen.gates.settings.keys() & known:
         try:
             settings_of(known[gate_id], frozen, file)

@@ -409,6 +409,7 @@ def test_a_confirmed_verdict_says_what_was_gone_through(monkeypatch, taken, caps
         files=9,
         judged=3,
         taken=taken,
+        live=None,
     )
     monkeypatch.setattr("readiness.verify.verify", lambda bundle: done)
 

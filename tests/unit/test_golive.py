@@ -22,7 +22,7 @@ from readiness.errors import CloudError, EvidenceError, PlanError, ReadinessErro
 from readiness.evidence import BundleWriter
 from readiness.gates import fidelity
 from readiness.golive import OBSERVATION, RESULT, Asked, approved_by, ask, reach, verify_go_live
-from readiness.model import Environment, FiledSignature, Outcome, Record, Signature, Stage
+from readiness.model import ChecklistItem, Environment, FiledSignature, Outcome, Record, Signature, Stage
 from readiness.run import Request, check_gates
 from tests.unit.deployed import GOOD, OTHER
 from tests.unit.samples import PLAN, T0, FakeClient, a_narrator, a_plan, a_record, a_result, client_error, edit_json
@@ -441,5 +441,8 @@ def test_a_run_neither_requires_nor_asks_it_and_takes_its_settings(tmp_path):
     with pytest.raises(PlanError, match="is asked after the cutover, so no run can pass it"):
         check_gates(required, request)
     check_gates(allowed, request)
+    item = ChecklistItem(id="live", text="It is live", gate="go-live")
+    with pytest.raises(PlanError, match="what rests on it would never be done before"):
+        check_gates(replace(allowed, checklist=(item,)), request)
     with pytest.raises(UsageError, match="a run does not ask go-live"):
         check_gates(allowed, replace(request, only=("go-live",)))
