@@ -108,11 +108,26 @@ def _scalable_target(name: str) -> Mapping[str, Any]:
     return {"ServiceNamespace": namespace, "ResourceIds": [resource], "ScalableDimension": dimension}
 
 
-_INACTIVE = "ECS keeps what was deleted as INACTIVE (AWS: DeleteCluster, DeregisterTaskDefinition)"
-_PENDING = "KMS deletes keys after a waiting period and bills nothing meanwhile (AWS: ScheduleKeyDeletion)"
-_SECRET = "deleted and within its recovery window (AWS: DeleteSecret)"
-_NAT = "EC2 shows a deleted NAT gateway for about an hour (AWS: DeleteNatGateway)"
-_RELEASED = "EC2 shows a deleted VPC endpoint for a while (AWS: DeleteVpcEndpoints)"
+_INACTIVE = (
+    "ECS keeps what was deleted as INACTIVE "
+    "(https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeregisterTaskDefinition.html)"
+)
+_PENDING = (
+    "KMS deletes keys after a waiting period and bills nothing meanwhile "
+    "(https://docs.aws.amazon.com/kms/latest/APIReference/API_ScheduleKeyDeletion.html)"
+)
+_SECRET = (
+    "deleted and within its recovery window "
+    "(https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html)"
+)
+_NAT = (
+    "EC2 shows a deleted NAT gateway for about an hour "
+    "(https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeleteNatGateway.html)"
+)
+_RELEASED = (
+    "EC2 shows a deleted VPC endpoint for a while "
+    "(https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeleteVpcEndpoints.html)"
+)
 
 PROBES: Mapping[str, Probe] = {
     "AWS::ApplicationAutoScaling::ScalableTarget": Probe(

@@ -154,6 +154,12 @@ def _task_definition(clients: Clients, family: str) -> Resource:
     )
 
 
+_LAGS = (
+    "the tag index lags behind; its service says that it is gone "
+    "(https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html)"
+)
+
+
 def _tagged(clients: Clients, run_id: str, gone: tuple[str, ...]) -> list[Resource]:
     """Return what the tag index lists for the run.
 
@@ -169,7 +175,7 @@ def _tagged(clients: Clients, run_id: str, gone: tuple[str, ...]) -> list[Resour
     resources = []
     for arn in found:
         proven = _belongs_to_gone(arn, gone)
-        why = "the tag index lags behind; its service says that it is gone" if proven else "the tag index lists it"
+        why = _LAGS if proven else "the tag index lists it"
         standing: inventory.Standing = "phantom" if proven else "there"
         resources.append(Resource(kind="tagged", name=arn, source="tag", standing=standing, why=why))
     return resources

@@ -10,6 +10,7 @@ import pytest
 from aws_cdk import CfnResource, TagManager
 
 from readiness import contract
+from readiness.inventory import PARTS, PROBES
 from tests.templates.conftest import EXPIRES_AT, RUN_ID, Synthesized
 
 UNTAGGABLE = {
@@ -147,3 +148,11 @@ def test_every_output_of_the_contract_is_there(any_plan: Synthesized, key: str) 
 def test_there_is_no_output_that_the_contract_does_not_name(any_plan: Synthesized) -> None:
     named = {value for name, value in vars(contract.Output).items() if name.isupper()}
     assert set(any_plan.document["Outputs"]) == named
+
+
+def test_every_type_of_every_plan_can_be_asked_for_after_the_teardown(any_plan: Synthesized) -> None:
+    """A type that nobody asks for would keep the gate `leftovers` inconclusive in every run."""
+    kinds = {resource["Type"] for resource in any_plan.document["Resources"].values()}
+
+    assert kinds
+    assert kinds - set(PROBES) - set(PARTS) == set()

@@ -285,6 +285,7 @@ def test_what_only_looks_like_the_runs_is_left_alone(ledger):
         "/aws/lambda/readiness-20260301-120001-ffff-Fault1234-x1Y2",
         "/shop/production-payments",  # holds the name of a log group that the stack's author chose
         "/aws/lambda/readiness",
+        f"/aws/lambda/{FUNCTION}z",  # another function, whose name goes on
     )
 
     removal.remove_run(account, RUN, ledger)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -33,7 +34,7 @@ def test_a_process_that_ended_is_not(alive):
     code = "import json; from readiness import runner; print(json.dumps(runner.mark()))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
-    assert alive(dict(pair.strip("{} \n").replace('"', "").split(": ") for pair in said.split(","))) is False
+    assert alive(json.loads(said)) is False
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,14 @@ def test_a_process_that_ended_is_not(alive):
 )
 def test_another_process_of_the_same_number_is_not_the_runner(alive, other):
     assert alive(runner.mark() | other) is False
+
+
+@pytest.mark.parametrize(
+    "other", [{"host": "elsewhere"}, {"host": "elsewhere", "boot": "another"}, {"namespace": "pid:[1]"}]
+)
+def test_a_runner_of_another_machine_or_container_cannot_be_seen_from_here(alive, other):
+    """A folder that several machines share must not make one of them sweep what another is at work on."""
+    assert alive(runner.mark() | other) is None
 
 
 def test_the_one_who_resumed_a_run_is_its_runner(alive):
