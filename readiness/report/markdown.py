@@ -15,6 +15,7 @@ from readiness.model import (
     Plan,
     Record,
 )
+from readiness.report import registered
 from readiness.report.figure import figure, interval
 from readiness.report.findings_section import findings_section
 from readiness.report.text import code, prose, table
@@ -260,6 +261,13 @@ def _signatures(record: Record, plan: Plan) -> str:
     return "## Sign-off\n\n" + table(("role", "owner", "decision"), rows)
 
 
+def _registered(record: Record) -> str:
+    rows = registered.rows(record.registration)
+    if not rows:
+        return "\n\nNothing shows that the plan was fixed before the run."
+    return "\n\n" + table(("fixed before the run", "how"), [(code(path), prose(how)) for path, how in rows])
+
+
 def _provenance(record: Record) -> str:
     rows = [
         ("plan", record.plan_digest),
@@ -271,6 +279,7 @@ def _provenance(record: Record) -> str:
     return (
         "## What this rests on\n\n"
         + table(("what", "digest or version"), [(name, f"`{value}`") for name, value in rows])
+        + _registered(record)
         + "\n\n`readiness verify` re-hashes every file of this bundle, judges every observation and decides again."
         + "\n\n## Where the time went\n\n"
         + table(("part", "took"), spans)
