@@ -66,7 +66,7 @@ def test_an_altered_bundle_is_told_on_demand_and_every_report_says_so(bundle):
 
     assert "observations/rollback.json is missing" in rendered.notices[0]
     assert b"This is no evidence" in rendered.files["report.html"]
-    assert rendered.files["report.md", "summary.json"].startswith(b"> **Take care.** This is no evidence")
+    assert rendered.files["report.md"].startswith(b"> **Take care.** This is no evidence")
 
 
 # --- runs that never ended -------------------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ def test_a_run_that_never_ended_has_all_reports(unended):
 
     assert len(rendered.files) == 7
     assert b"was killed, or has not ended" in rendered.files["report.html"]
-    assert b"never sealed" in rendered.files["report.md", "summary.json"]
+    assert b"never sealed" in rendered.files["report.md"]
 
 
 def test_where_it_ran_is_read_from_its_ledger(unended):
