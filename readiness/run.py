@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import readiness
-from readiness import baseline, decide, evidence, gates, plan, registration, report, staging, triage, waivers
+from readiness import baseline, decide, estimate, evidence, gates, plan, registration, report, staging, triage, waivers
 from readiness.cloud import Connection, Target, connect
 from readiness.errors import EvidenceError, Fault, PlanError, ReadinessError, TeardownError, UsageError
 from readiness.gate import Context, Gate
@@ -170,6 +170,9 @@ def freeze(request: Request, narrator: Narrator) -> Run:
         bundle.put(kept, data)
     commit, dirty = git_state(request.repository)
     registered = registration.register(request.repository, decisive, allow_dirty=request.allow_dirty)
+    environment = Environment.AWS if request.target == "aws" else Environment.EMULATED
+    for fault in estimate.findings(frozen, estimate.estimate(frozen, environment)):
+        narrator.warn(fault)
     warn_of_unregistered(registered, narrator)
     ledger.note(
         "run-started",
@@ -191,7 +194,7 @@ def freeze(request: Request, narrator: Narrator) -> Run:
         bundle=bundle,
         narrator=narrator,
         started_at=started_at,
-        environment=Environment.AWS if request.target == "aws" else Environment.EMULATED,
+        environment=environment,
         candidate=Candidate(commit=commit, dirty=dirty, template_digests={}, image=frozen.service.image),
         registration=registered,
     )

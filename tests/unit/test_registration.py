@@ -208,6 +208,15 @@ def test_a_dirty_plan_is_told_before_the_run_and_in_its_record(repository, tmp_p
     assert verify(tmp_path / "bundle").record == record
 
 
+def test_an_objective_that_can_never_have_its_samples_is_told_before_the_run(repository, tmp_path):
+    text = PLAN.replace('threshold = "250ms"', 'threshold = "250ms"\nmin_samples = 9000')
+    (repository / "readiness.toml").write_text(text)
+
+    _, said = concluded(repository, tmp_path)
+
+    assert "objective latency: at most 200 samples are expected, and 9000 are wanted" in said
+
+
 def test_a_plan_that_changes_under_a_run_is_in_its_record(repository, tmp_path):
     record, _ = concluded(
         repository, tmp_path, meanwhile=lambda: (repository / "readiness.toml").write_text(PLAN + "\n")
