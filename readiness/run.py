@@ -20,6 +20,7 @@ from readiness import (
     decide,
     decision,
     doctor,
+    estimate,
     evidence,
     gates,
     plan,
@@ -233,6 +234,9 @@ def freeze(request: Request, narrator: Narrator) -> Run:
         bundle.put(kept, data)
     commit, dirty = git_state(request.repository)
     registered = registration.register(request.repository, decisive, allow_dirty=request.allow_dirty)
+    environment = Environment.AWS if request.target == "aws" else Environment.EMULATED
+    for fault in estimate.findings(frozen, estimate.estimate(frozen, environment)):
+        narrator.warn(fault)
     warn_of_unregistered(registered, narrator)
     ledger.note(
         "run-started",
@@ -258,7 +262,7 @@ def freeze(request: Request, narrator: Narrator) -> Run:
         bundle=bundle,
         narrator=narrator,
         started_at=started_at,
-        environment=Environment.AWS if request.target == "aws" else Environment.EMULATED,
+        environment=environment,
         candidate=Candidate(commit=commit, dirty=dirty, template_digests={}, image=frozen.service.image),
         registration=registered,
     )
@@ -395,14 +399,14 @@ def ask_all(
     this: Run, connection: Connection, assembly: staging.Assembly, expires_at: datetime, clone: Clone | None = None
 ) -> None:
     """Ask the gates of every stage, with a clone in between; one that stands already is given as *clone*."""
-    estimate = estimated(this, assembly)
+    expense = estimated(this, assembly)
     if clone is None:
-        agree(this, connection, assembly, estimate, expires_at)
+        agree(this, connection, assembly, expense, expires_at)
     context = make_context(this, connection, assembly)
     ask(this, Stage.BEFORE_DEPLOY, context)
     if clone is None and not deployable(this):
         return
-    limit_spending(this, estimate)
+    limit_spending(this, expense)
     try:
         deploy_and_drill(this, connection, assembly, context, expires_at, clone)
     finally:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from readiness import evidence
 from readiness.commands.options import add_plan_option, add_target_option
-from readiness.decide import ExitCode
+from readiness.decide import ExitCode, not_registered
 from readiness.model import Environment, Objective, Plan, spell_duration
 from readiness.plan import digest, load_plan
+from readiness.registration import register
 
 if TYPE_CHECKING:  # the estimate imports the gates, and they the scanners: seconds that `--help` need not wait
     from readiness.estimate import Estimate, Part, Samples
@@ -65,10 +66,17 @@ def _plan(arguments: argparse.Namespace) -> int:
     made = estimate(plan, environment)
     for line in _told(plan, made, arguments.plan, environment):
         print(line)
+    for each in _uncommitted(arguments.plan):
+        print(f"\nnot fixed yet: {each}; a run would be inconclusive")
     found = list(findings(plan, made))
     for each in found:
         print(f"\nfinding: {each}")
     return ExitCode.NO_GO if found else ExitCode.GO
+
+
+def _uncommitted(file: Path) -> tuple[str, ...]:
+    """Return why the plan is not in the commit that the repository is at, if it is not."""
+    return not_registered(register(Path.cwd(), {file: (evidence.PLAN, file.read_bytes())}, allow_dirty=False))
 
 
 def _told(plan: Plan, made: Estimate, file: Path, environment: Environment) -> Iterator[str]:

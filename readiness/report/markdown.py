@@ -18,6 +18,7 @@ from readiness.model import (
     Record,
 )
 from readiness.report import decision as decided
+from readiness.report import registered
 from readiness.report.figure import figure, interval
 from readiness.report.findings_section import findings_section
 from readiness.report.runbook_section import runbook_section
@@ -280,6 +281,13 @@ def _waivers(record: Record) -> str:
     return "\n\n".join(parts)
 
 
+def _registered(record: Record) -> str:
+    rows = registered.rows(record.registration)
+    if not rows:
+        return "\n\nNothing shows that the plan was fixed before the run."
+    return "\n\n" + table(("fixed before the run", "how"), [(code(path), prose(how)) for path, how in rows])
+
+
 def _provenance(record: Record) -> str:
     rows = [
         ("plan", record.plan_digest),
@@ -291,6 +299,7 @@ def _provenance(record: Record) -> str:
     return (
         "## What this rests on\n\n"
         + table(("what", "digest or version"), [(name, f"`{value}`") for name, value in rows])
+        + _registered(record)
         + "\n\n`readiness verify` re-hashes every file of this bundle, judges every observation and decides again."
         + "\n\n## Where the time went\n\n"
         + table(("part", "took"), spans)

@@ -155,6 +155,7 @@ def test_a_plan_is_shown_with_what_it_will_take(folder, capsys):
     assert re.search(r"^latency +p95 at most 250ms \(alarm\) +200 +100 +enough$", said, re.MULTILINE)
     assert "rollback by the runbook, errors" in said
     assert "A run is ended after budget.wall_clock, 2h" in said
+    assert "not fixed yet: pre-registration: readiness.toml is not in commit" in said
 
 
 def test_an_objective_that_can_never_have_its_samples_is_found_before_the_run(folder, capsys):

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from readiness import decide, evidence
+from readiness import decide, evidence, report
 from readiness.decide import ExitCode
 from readiness.errors import EvidenceError
 from readiness.model import Environment, Outcome, Registration, Verdict
 from readiness.registration import at_the_end, register
+from readiness.report import registered as registered_rows
 from readiness.run import Request, conclude, freeze
 from readiness.verify import verify
-from tests.unit.samples import PLAN, a_narrator, a_record, a_result, edit_json
+from tests.unit.samples import PLAN, a_narrator, a_plan, a_record, a_result, edit_json
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -151,6 +152,21 @@ def test_what_stayed_the_same_was_not_changed(repository):
     assert at_the_end(repository, before) == before
 
 
+def test_the_report_tells_how_each_file_stood(repository):
+    (repository / "waivers.toml").write_text("# none\n")
+    found = registered(repository)
+    changed = replace(found, files=(replace(found.files[0], changed=True), *found.files[1:]))
+
+    plan, register_ = registered_rows.rows(changed)
+
+    assert plan[0] == "readiness.toml"
+    assert plan[1].startswith(f"as committed in {found.commit[:12]}, ")
+    assert plan[1].endswith(" UTC; changed during the run")
+    assert register_ == ("waivers.toml", "in no commit")
+    assert "| `readiness.toml` | as committed in" in report.markdown(a_record(registration=changed), a_plan())
+    assert "Nothing shows that the plan was fixed" in report.markdown(a_record(), a_plan())
+
+
 # --- of a whole run --------------------------------------------------------------------------------------------------
 
 
@@ -190,6 +206,15 @@ def test_a_dirty_plan_is_told_before_the_run_and_in_its_record(repository, tmp_p
     assert "The run will be inconclusive" in said
     assert any("readiness.toml differs from commit" in reason for reason in record.reasons)
     assert verify(tmp_path / "bundle").record == record
+
+
+def test_an_objective_that_can_never_have_its_samples_is_told_before_the_run(repository, tmp_path):
+    text = PLAN.replace('threshold = "250ms"', 'threshold = "250ms"\nmin_samples = 9000')
+    (repository / "readiness.toml").write_text(text)
+
+    _, said = concluded(repository, tmp_path)
+
+    assert "objective latency: at most 200 samples are expected, and 9000 are wanted" in said
 
 
 def test_a_plan_that_changes_under_a_run_is_in_its_record(repository, tmp_path):

@@ -33,6 +33,7 @@ def test_every_form_is_made_of_a_sealed_bundle_without_a_notice(bundle):
         "findings.sarif",
         "report.html",
         "report.md",
+        "summary.json",
     ]
     assert b"Take care" not in rendered.files["report.html"]
 
@@ -92,7 +93,7 @@ def test_a_run_that_never_ended_is_judged_by_what_it_had_seen_and_is_no_go(unend
 def test_a_run_that_never_ended_has_all_reports(unended):
     rendered = render(unended, ALL)
 
-    assert len(rendered.files) == 6
+    assert len(rendered.files) == 7
     assert b"was killed, or has not ended" in rendered.files["report.html"]
     assert b"never sealed" in rendered.files["report.md"]
 

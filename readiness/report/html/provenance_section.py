@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from readiness import evidence
 from readiness.model import Environment
+from readiness.report import registered
 from readiness.report.html import blocks
 from readiness.report.html.blocks import Facts, Heading, Items, Section, Table, Unobserved
 from readiness.report.html.content import Content
@@ -50,6 +51,12 @@ def environment(content: Content) -> Section:
                 caption="Digests of what was frozen before the run, and of what was judged",
                 head=("what", "SHA-256"),
                 rows=[(name, blocks.code(digest)) for name, digest in digests],
+                look="digests",
+            ),
+            Table(
+                caption="What decides the run, and whether it was fixed in a commit before it",
+                head=("file", "how it stood"),
+                rows=[(blocks.code(path), how) for path, how in registered.rows(record.registration)],
                 look="digests",
             ),
             Heading(title="Where the time went", id="timings"),
