@@ -1116,8 +1116,8 @@ class Plan:
         probe: A probe from inside the VPC.
         fleet: The load generators.
         notify: Who else hears the alarms.
-        checklist: Items of the go-live checklist. The report lists them: those bound to a gate with its outcome, the
-            others as open.
+        checklist: Items of the go-live checklist. An open one keeps the verdict from GO.
+        criteria: Acceptance criteria and items of the definition of done: the rows of the coverage matrix.
         budget: What a run may take.
         aws: Where on AWS.
         embedded: The embedded AWS.

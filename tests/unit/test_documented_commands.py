@@ -20,7 +20,7 @@ PAGES = sorted(
 )
 PIPELINES = (ROOT / "action.yml", *ROOT.glob(".github/workflows/*.yml"), *ROOT.glob("examples/ci/*.yml"))
 _FENCE = re.compile(r"^ *```(?:sh|bash)\b[^\n]*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
-_COMMAND = re.compile(r"(?:^|[\s;&|(])(?:\.venv/bin/)?readiness ([a-z][^;&|#\n]*)")
+_PROGRAM = ("readiness", ".venv/bin/readiness")
 _PLACEHOLDERS = {'"$(basename "$run")"': "RUN_ID", '"${more[@]}"': "", '"$READINESS_TARGET"': "aws", "…": "2030-01-01"}
 """What stands for a value in a page -> a value that every option takes."""
 
@@ -31,8 +31,34 @@ def commands(text: str) -> Iterator[list[str]]:
     for mark, value in _PLACEHOLDERS.items():
         text = text.replace(mark, value)
     for line in text.splitlines():
-        for found in _COMMAND.findall(line.split(" #")[0]):
-            yield shlex.split(found)
+        if any(program in line for program in _PROGRAM):
+            yield from commands_of(words(line))
+
+
+def words(line: str) -> list[str]:
+    """Return the words and the operators of a line of shell; of one that is none, such as a YAML key, nothing."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    try:
+        return list(lexer)
+    except ValueError:
+        return []
+
+
+def commands_of(line: list[str]) -> Iterator[list[str]]:
+    """Yield the arguments of each `readiness` among words, up to the operator that ends it."""
+    starts = [index for index, word in enumerate(line) if word in _PROGRAM]
+    for start in starts:
+        if (
+            start
+            and not set(line[start - 1]) <= set("();<>|&-")
+            and line[start - 1] not in ("do", "then", "else", "run:")
+        ):
+            continue  # the name of something else, as in `name: readiness`
+        rest = line[start + 1 :]
+        end = next((index for index, word in enumerate(rest) if set(word) <= set("();<>|&")), len(rest))
+        if end:
+            yield rest[:end]
 
 
 def documented() -> Iterator[tuple[str, list[str]]]:

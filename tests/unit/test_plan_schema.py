@@ -172,7 +172,7 @@ def test_a_misspelt_table_is_told_with_its_line(tmp_path):
 
 def test_a_wrong_word_is_told_with_those_that_are_allowed_and_the_nearest(tmp_path):
     def change(raw):
-        raw["drills"]["alarms"]["each"][0]["method"] = "fault-error"
+        raw["drills"]["alarms"]["each"] = [{"objective": "error-ratio", "method": "fault-error"}]
 
     words = said(tmp_path, change)
 
@@ -198,7 +198,7 @@ def test_all_mistakes_are_told_at_once_each_on_its_line_in_the_order_of_the_file
 def test_mistakes_that_only_the_whole_shows_are_told_at_once_too(tmp_path):
     def change(raw):
         raw["service"]["max_count"] = 1
-        raw["drills"]["alarms"]["each"][1]["objective"] = "latency-p59"
+        raw["drills"]["alarms"]["each"] = [{"objective": "latency-p59", "method": "set-state"}]
         raw["budget"]["wall_clock"] = "0s"
 
     words = said(tmp_path, change)
