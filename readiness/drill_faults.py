@@ -111,6 +111,7 @@ def failing_probe(clients: Clients, clone: Clone, ledger: Ledger) -> Iterator[Ef
                 Priority=_PROBE_PRIORITY,
                 Conditions=[{"Field": "http-header", "HttpHeaderConfig": header}],
                 Actions=[{"Type": "forward", "TargetGroupArn": clone.outputs[contract.Output.FAULT_TARGET_GROUP_ARN]}],
+                Tags=[{"Key": contract.TAG_RUN_ID, "Value": clone.run_id}],
             )
         yield lambda: failed_probe_since(synthetics, clone.stack_name, injected_at)
     finally:

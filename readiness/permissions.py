@@ -23,9 +23,16 @@ PACKAGE: Final = Path(__file__).parent
 POLICY: Final = PACKAGE / "data" / "harness-policy.json"
 """The policy as it ships; ``docs/iam/write.py`` writes it."""
 
-_ELSEWHERE = ("embedded", "loadgen", "scan", "report")
-"""Packages that call no AWS of the user's."""
-_MEANT: Final = {"get_policy": "iam", "get_resource_policy": "secretsmanager"}
+_ELSEWHERE = ("embedded", "loadgen", "scan", "report", "keys.py", "envelope.py")
+"""Packages and modules that call no AWS of the user's."""
+FOLLOWED: Final = ("rollback.md",)
+"""Runbooks that the harness follows itself; what the others ask for is asked of people."""
+_MEANT: Final = {
+    "delete_snapshot": "elasticache",
+    "describe_snapshots": "elasticache",
+    "get_policy": "iam",
+    "get_resource_policy": "secretsmanager",
+}
 """Where several services have an operation of the same name: whose is meant."""
 _PREFIXES: Final = {"monitoring": "cloudwatch", "tagging": "tag"}
 """Signing name -> prefix of IAM's actions, where they differ."""
@@ -33,6 +40,7 @@ _ACTIONS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("ecs", "RegisterTaskDefinition"): ("ecs:RegisterTaskDefinition", "ecs:TagResource", "iam:PassRole"),
     ("ecs", "RunTask"): ("ecs:RunTask", "ecs:TagResource", "iam:PassRole"),
     ("ecs", "UpdateService"): ("ecs:UpdateService", "iam:PassRole"),
+    ("elbv2", "CreateRule"): ("elasticloadbalancing:CreateRule", "elasticloadbalancing:AddTags"),
     ("iam", "SimulatePrincipalPolicy"): ("iam:SimulatePrincipalPolicy",),
     ("s3", "DeleteObjects"): ("s3:DeleteObject", "s3:DeleteObjectVersion"),
     ("s3", "ListObjectVersions"): ("s3:ListBucketVersions",),
@@ -126,8 +134,8 @@ def _meant(name: str, found: tuple[Call, ...]) -> Call:
 
 
 def calls_of_runbooks(folder: Path) -> frozenset[Call]:
-    """Return the operations of every ``aws`` command in a folder of runbooks: the harness follows them itself."""
-    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.md")))
+    """Return the operations of every ``aws`` command in the runbooks of a folder that the harness follows itself."""
+    text = "\n".join((folder / name).read_text(encoding="utf-8") for name in FOLLOWED)
     return frozenset(call for match in _COMMAND.finditer(text) for call in _of_command(*match.groups()))
 
 
@@ -160,13 +168,50 @@ def actions_of(call: Call) -> tuple[str, ...]:
 
 
 _OURS: Final = "readiness-*"
-_NARROWED: Final[Mapping[str, tuple[str, tuple[str, ...], Mapping[str, Any]]]] = {
-    "cloudformation:DeleteStack": ("DeleteClones", (f"arn:aws:cloudformation:*:*:stack/{_OURS}/*",), {}),
+_TAGGED: Final = {"Null": {"aws:ResourceTag/readiness:run-id": "false"}}
+_BALANCING: Final = "arn:aws:elasticloadbalancing:*:*:"
+_Narrowed = tuple[str, tuple[str, ...], Mapping[str, Any]]
+"""Name of the statement, its resources, its condition. Each action takes what is of its kind among them."""
+_DRILLED: Final[_Narrowed] = (
+    "TouchTaggedBalancing",
+    tuple(
+        f"{_BALANCING}{part}"
+        for part in ("listener/app/*", "listener-rule/app/*", "loadbalancer/app/*", "targetgroup/*")
+    ),
+    _TAGGED,
+)
+_SERVICE: Final[_Narrowed] = (
+    "DrillService",
+    tuple(f"arn:aws:ecs:*:*:{part}/{_OURS}/*" for part in ("service", "service-deployment", "task")),
+    {},
+)
+_REMOVED: Final[_Narrowed] = (
+    "RemoveClones",
+    (
+        f"arn:aws:cloudformation:*:*:stack/{_OURS}/*",
+        f"arn:aws:ecr:*:*:repository/{_OURS}",
+        f"arn:aws:elasticache:*:*:snapshot:*{_OURS}",
+        f"arn:aws:logs:*:*:log-group:*{_OURS}",
+        f"arn:aws:rds:*:*:cluster:{_OURS}",
+        f"arn:aws:rds:*:*:cluster-snapshot:*{_OURS}",
+        f"arn:aws:rds:*:*:db:{_OURS}",
+        f"arn:aws:rds:*:*:snapshot:*{_OURS}",
+    ),
+    {},
+)
+_BUCKETS: Final[_Narrowed] = ("EmptyBucketsOfClones", (f"arn:aws:s3:::{_OURS}", f"arn:aws:s3:::{_OURS}/*"), {})
+_LOGS: Final[_Narrowed] = (
+    "ReadLogsOfClones",
+    (f"arn:aws:logs:*:*:log-group:{_OURS}", f"arn:aws:logs:*:*:log-group:{_OURS}:log-stream:*"),
+    {},
+)
+_NARROWED: Final[Mapping[str, _Narrowed]] = {
+    "cloudformation:DeleteStack": _REMOVED,
     "cloudwatch:SetAlarmState": ("DrillAlarms", (f"arn:aws:cloudwatch:*:*:alarm:{_OURS}",), {}),
     "ecs:RunTask": ("RunFleet", (f"arn:aws:ecs:*:*:task-definition/{_OURS}",), {}),
-    "ecs:StopTask": ("DrillService", (f"arn:aws:ecs:*:*:task/{_OURS}/*",), {}),
-    "ecs:UpdateService": ("DrillService", (f"arn:aws:ecs:*:*:service/{_OURS}/*",), {}),
-    "ecs:StopServiceDeployment": ("DrillService", (f"arn:aws:ecs:*:*:service-deployment/{_OURS}/*",), {}),
+    "ecs:StopTask": _SERVICE,
+    "ecs:UpdateService": _SERVICE,
+    "ecs:StopServiceDeployment": _SERVICE,
     "ecs:RegisterTaskDefinition": (
         "RegisterTaggedTaskDefinitions",
         ("*",),
@@ -177,22 +222,36 @@ _NARROWED: Final[Mapping[str, tuple[str, tuple[str, ...], Mapping[str, Any]]]] =
         (f"arn:aws:ecs:*:*:task-definition/{_OURS}", f"arn:aws:ecs:*:*:task/{_OURS}/*"),
         {"StringEquals": {"ecs:CreateAction": ["RegisterTaskDefinition", "RunTask"]}},
     ),
-    "elasticloadbalancing:ModifyRule": (
-        "DrillTaggedRules",
-        ("arn:aws:elasticloadbalancing:*:*:listener-rule/app/*",),
-        {"Null": {"aws:ResourceTag/readiness:run-id": "false"}},
+    "ecr:BatchGetImage": ("ReadImages", ("arn:aws:ecr:*:*:repository/*",), {}),
+    "ecr:DeleteRepository": _REMOVED,
+    "elasticache:DeleteSnapshot": _REMOVED,
+    "elasticloadbalancing:AddTags": (
+        "TagRulesWhileMaking",
+        (f"{_BALANCING}listener-rule/app/*",),
+        {"StringEquals": {"elasticloadbalancing:CreateAction": "CreateRule"}},
     ),
+    "elasticloadbalancing:CreateRule": _DRILLED,
+    "elasticloadbalancing:DeleteRule": _DRILLED,
+    "elasticloadbalancing:DeregisterTargets": _DRILLED,
+    "elasticloadbalancing:ModifyLoadBalancerAttributes": _DRILLED,
+    "elasticloadbalancing:ModifyRule": _DRILLED,
+    "elasticloadbalancing:RegisterTargets": _DRILLED,
     "iam:PassRole": (
         "PassRolesOfClonesToTasks",
         (f"arn:aws:iam::*:role/{_OURS}",),
         {"StringEquals": {"iam:PassedToService": ["ecs-tasks.amazonaws.com", "ecs.amazonaws.com"]}},
     ),
-    "logs:FilterLogEvents": ("ReadLogsOfClones", (f"arn:aws:logs:*:*:log-group:{_OURS}",), {}),
-    "logs:GetLogEvents": ("ReadLogsOfClones", (f"arn:aws:logs:*:*:log-group:{_OURS}:log-stream:*",), {}),
-    "s3:DeleteObject": ("EmptyBucketsOfClones", (f"arn:aws:s3:::{_OURS}/*",), {}),
-    "s3:DeleteObjectVersion": ("EmptyBucketsOfClones", (f"arn:aws:s3:::{_OURS}/*",), {}),
-    "s3:GetBucketLocation": ("LookAtBucketsOfClones", (f"arn:aws:s3:::{_OURS}",), {}),
-    "s3:ListBucketVersions": ("LookAtBucketsOfClones", (f"arn:aws:s3:::{_OURS}",), {}),
+    "logs:DeleteLogGroup": _REMOVED,
+    "logs:FilterLogEvents": _LOGS,
+    "logs:GetLogEvents": _LOGS,
+    "rds:DeleteDBClusterSnapshot": _REMOVED,
+    "rds:DeleteDBSnapshot": _REMOVED,
+    "rds:ModifyDBCluster": _REMOVED,
+    "rds:ModifyDBInstance": _REMOVED,
+    "s3:DeleteObject": _BUCKETS,
+    "s3:DeleteObjectVersion": _BUCKETS,
+    "s3:GetBucketLocation": _BUCKETS,
+    "s3:ListBucketVersions": _BUCKETS,
     "sqs:DeleteMessage": ("ReadInbox", (f"arn:aws:sqs:*:*:{_OURS}",), {}),
     "sqs:GetQueueAttributes": ("ReadInbox", (f"arn:aws:sqs:*:*:{_OURS}",), {}),
     "sqs:ReceiveMessage": ("ReadInbox", (f"arn:aws:sqs:*:*:{_OURS}",), {}),
@@ -210,6 +269,7 @@ _NARROWED: Final[Mapping[str, tuple[str, tuple[str, ...], Mapping[str, Any]]]] =
 """Action -> statement, resources and condition: what IAM can narrow down to what a run made."""
 
 UNNARROWED: Final[Mapping[str, str]] = {
+    "ec2:DeleteNetworkInterface": "those that services leave behind carry no tag; one in use cannot be deleted",
     "ecs:DeregisterTaskDefinition": "IAM knows no resource for it",
 }
 """Actions that change something and cannot be narrowed, and why."""
@@ -255,7 +315,7 @@ def policy(calls: Iterable[Call]) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": made}
 
 
-def _wide(action: str) -> tuple[str, tuple[str, ...], Mapping[str, Any]]:
+def _wide(action: str) -> _Narrowed:
     verb = action.split(":")[1]
     if verb.startswith(_READ) and action not in _CONTENTS:
         return "Look", ("*",), {}

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import NoReturn
 
 import readiness
-from readiness import aftermath, evidence, gates, plan, progress, run, runner, staging, waivers
+from readiness import aftermath, evidence, gates, plan, production, progress, run, runner, staging, waivers
 from readiness.cloud import Connection, reach_again, translated
 from readiness.errors import ReadinessError
 from readiness.evidence import BundleWriter
 from readiness.ledger import Entry, Ledger
-from readiness.model import Candidate, Clone, Plan, Record, Span, Stage
+from readiness.model import Candidate, Clone, Plan, Record, Registration, Span, Stage
 from readiness.narrator import Narrator
 from readiness.registration import git_state
 from readiness.removal import stop_tasks
@@ -41,7 +41,8 @@ def resume(repository: Path, run_id: str, narrator: Narrator) -> tuple[Record, P
     _check_time(this, left)
     _check_templates(this)
     aftermath.end_programs(run_id)
-    connection = reach_again(begun.details["region"], ledger.entries())
+    connection = reach_again(begun.details["region"], ledger.entries(), this.plan.aws.production_accounts)
+    production.refuse(connection, this.plan, staging.stack_name(run_id))
     clone = _standing(this, connection)
     this.environment, this.time_scale = connection.environment, connection.time_scale
     this.spans.append(Span(name=_GAP, started_at=ledger.entries()[-1].at, ended_at=datetime.now(UTC)))
@@ -79,7 +80,7 @@ def _thaw(repository: Path, ledger: Ledger, begun: Entry, narrator: Narrator) ->
     file = bundle / evidence.PLAN
     if not file.exists() or plan.digest(file) != begun.details["plan"]:
         _refuse(run_id, f"the plan that it froze is not in {bundle} any more")
-    if begun.details.get("version") != readiness.__version__:
+    if begun.details.get("version") != readiness.__version__ or "registration" not in begun.details:
         _refuse(run_id, f"it was begun by version {begun.details.get('version')} of the harness")
     commit, dirty = git_state(repository)
     if (commit, str(dirty).lower()) != (begun.details["commit"], begun.details["dirty"]):
@@ -106,6 +107,9 @@ def _thaw(repository: Path, ledger: Ledger, begun: Entry, narrator: Narrator) ->
         started_at=begun.at,
         candidate=Candidate(commit=commit, dirty=dirty, template_digests={}, image=frozen.service.image),
         results=results,
+        registration=evidence.from_json(
+            Registration, begun.details["registration"].encode(), "what the ledger says of the plan's commit"
+        ),
         spans=[Span(name=each.question, started_at=each.started_at, ended_at=each.ended_at) for each in results],
     )
 

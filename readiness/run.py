@@ -249,6 +249,7 @@ def freeze(request: Request, narrator: Narrator) -> Run:
         bundle=str(bundle.root),
         version=readiness.__version__,
         only=json.dumps(request.only),
+        registration=evidence.to_json(Registration, registered).decode(),
         retained=json.dumps(frozen.gates.settings.get("leftovers", {}).get("retained", [])),
         **runner.mark(),
     )

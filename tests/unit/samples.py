@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+import subprocess
 import tomllib
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -29,6 +30,8 @@ from readiness.model import (
     Measurement,
     Plan,
     Record,
+    RegisteredFile,
+    Registration,
     Severity,
     Span,
     Stage,
@@ -160,6 +163,26 @@ def a_result(
     )
 
 
+REGISTERED = Registration(
+    commit="c0ffee" * 6,
+    files=(RegisteredFile(path="readiness.toml", kept="plan.toml", digest="sha256:1", committed="sha256:1"),),
+)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Run git in a folder and return what it says."""
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    argv = ["git", "-C", str(folder), *identity, *arguments]
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def commit_all(folder: Path) -> None:
+    """Make a folder a repository in which everything is committed."""
+    git(folder, "init", "-q")
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", "the plan")
+
+
 def a_record(*results: GateResult, **changes: Any) -> Record:
     return Record(
         **{
@@ -169,6 +192,7 @@ def a_record(*results: GateResult, **changes: Any) -> Record:
             "time_scale": 20.0,
             "candidate": Candidate(commit="c0ffee" * 6, dirty=False, template_digests={}, image="shop:1"),
             "plan_digest": "sha256:1",
+            "registration": REGISTERED,
             "waivers_digest": "sha256:2",
             "started_at": T0,
             "decided_at": T0 + timedelta(minutes=3),

@@ -126,7 +126,8 @@ def test_an_operation_that_two_services_have_must_be_told_apart(tmp_path):
 
 
 def test_the_commands_of_a_runbook_are_operations(tmp_path):
-    (tmp_path / "a.md").write_text(
+    (tmp_path / "teardown.md").write_text("aws rds delete-db-cluster --db-cluster-identifier x\n")  # people follow it
+    (tmp_path / "rollback.md").write_text(
         "aws ecs update-service --cluster x\n"
         "aws cloudformation wait stack-delete-complete --stack-name x\n"
         "aws logs tail group\n"

@@ -292,7 +292,7 @@ def test_the_report_is_published_with_the_digest_of_its_evidence(bundle):
 
 
 def test_a_report_that_is_too_long_is_cut_with_a_note(bundle, monkeypatch):
-    monkeypatch.setattr("readiness.report.markdown", lambda record, plan: "# shop\n" + "| é @somebody |\n" * 20_000)
+    monkeypatch.setattr("readiness.report.markdown", lambda *_: "# shop\n" + "| é @somebody |\n" * 20_000)
 
     body = message(bundle).body
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from readiness import decide, evidence, report
+from readiness import decide, decision, evidence, report
 from readiness.decide import ExitCode
 from readiness.errors import EvidenceError
 from readiness.model import Environment, Outcome, Registration, Verdict
@@ -16,13 +15,7 @@ from readiness.registration import at_the_end, register
 from readiness.report import registered as registered_rows
 from readiness.run import Request, conclude, freeze
 from readiness.verify import verify
-from tests.unit.samples import PLAN, a_narrator, a_plan, a_record, a_result, edit_json
-
-
-def git(folder: Path, *arguments: str) -> str:
-    identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
-    argv = ["git", "-C", str(folder), *identity, *arguments]
-    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+from tests.unit.samples import PLAN, a_narrator, a_plan, a_record, a_result, commit_all, edit_json, git
 
 
 @pytest.fixture
@@ -31,9 +24,7 @@ def repository(tmp_path):
     folder = tmp_path / "repository"
     folder.mkdir()
     (folder / "readiness.toml").write_text(PLAN)
-    git(folder, "init", "-q")
-    git(folder, "add", ".")
-    git(folder, "commit", "-qm", "the plan")
+    commit_all(folder)
     return folder
 
 
@@ -49,9 +40,8 @@ def decided(registration: Registration, environment: Environment = Environment.A
     return decide.verdict(
         [a_result()],
         required=["numbers"],
-        owners=() if signed else ("release",),
-        signatures=(),
         environment=environment,
+        missing=() if signed else ("sign-off: release has not signed",),
         registration=registration,
     )
 
@@ -152,6 +142,10 @@ def test_what_stayed_the_same_was_not_changed(repository):
     assert at_the_end(repository, before) == before
 
 
+def told(record) -> str:
+    return report.markdown(record, a_plan(), decision.decided(record, a_plan(), frozenset()))
+
+
 def test_the_report_tells_how_each_file_stood(repository):
     (repository / "waivers.toml").write_text("# none\n")
     found = registered(repository)
@@ -163,8 +157,8 @@ def test_the_report_tells_how_each_file_stood(repository):
     assert plan[1].startswith(f"as committed in {found.commit[:12]}, ")
     assert plan[1].endswith(" UTC; changed during the run")
     assert register_ == ("waivers.toml", "in no commit")
-    assert "| `readiness.toml` | as committed in" in report.markdown(a_record(registration=changed), a_plan())
-    assert "Nothing shows that the plan was fixed" in report.markdown(a_record(), a_plan())
+    assert "| `readiness.toml` | as committed in" in told(a_record(registration=changed))
+    assert "Nothing shows that the plan was fixed" in told(a_record(registration=Registration()))
 
 
 # --- of a whole run --------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ STAGES = {
     "storms": Stage.DISRUPTIVE,
     "left": Stage.AFTER_TEARDOWN,
 }
-TEMPLATE = "{}"
+TEMPLATE = '{"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}'
 
 
 class Killed(BaseException):
@@ -56,7 +56,12 @@ class World:
     @property
     def connection(self):
         return SimpleNamespace(
-            environment=Environment.EMULATED, time_scale=1.0, variables={}, client=self.client, region="eu-west-1"
+            environment=Environment.EMULATED,
+            time_scale=1.0,
+            variables={},
+            client=self.client,
+            region="eu-west-1",
+            costs=False,
         )
 
     def synthesize(self, repository, folder, **how):
@@ -98,10 +103,11 @@ def world(monkeypatch):
     known = tuple(a_gate(name, looking(name), stage=stage) for name, stage in STAGES.items())
     monkeypatch.setattr(gates, "all_gates", lambda: known)
     monkeypatch.setattr(run, "connect", lambda *_, **__: _Entered(world.connection))
-    monkeypatch.setattr(resume, "reach_again", lambda region, entries: world.connection)
+    monkeypatch.setattr(resume, "reach_again", lambda region, entries, production: world.connection)
     monkeypatch.setattr(run, "remove_run", world.remove)
     monkeypatch.setattr(aftermath, "end_programs", lambda run_id: None)
-    monkeypatch.setattr(run, "git_state", lambda repository: ("c0ffee", False))
+    for module in (run, resume):
+        monkeypatch.setattr(module, "git_state", lambda repository: ("c0ffee", False))
     for name in ("synthesize", "deploy", "describe"):
         monkeypatch.setattr(staging, name, getattr(world, name))
     return world
@@ -130,6 +136,8 @@ def killed(world, tmp_path, monkeypatch):
             plan_file=tmp_path / "readiness.toml",
             waivers_file=tmp_path / "waivers.toml",
             target=target,
+            yes=True,
+            allow_dirty=True,
         )
         world.kill_at = step
         before = {key: getattr(world, key) for key in ("stack",)}
@@ -240,7 +248,7 @@ def test_a_run_that_is_still_at_work_is_not_resumed_beside_itself(killed, again,
 
 def test_another_commit_is_another_candidate(killed, again, monkeypatch):
     run_id = killed("words")
-    monkeypatch.setattr(run, "git_state", lambda repository: ("badcafe", False))
+    monkeypatch.setattr(resume, "git_state", lambda repository: ("badcafe", False))
 
     refused(again, run_id, "the candidate is another")
 

@@ -33,6 +33,7 @@ def sealed(tmp_path, monkeypatch):
             plan_file=tmp_path / "readiness.toml",
             waivers_file=tmp_path / "waivers.toml",
             target="embedded",
+            allow_dirty=True,
         )
         this = freeze(request, a_narrator()[0])
         context = a_context(this.folder, bundle=this.bundle, ledger=this.ledger)

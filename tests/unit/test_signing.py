@@ -16,7 +16,7 @@ from readiness.model import Decision, Environment, GateResult, ItemState, Outcom
 from readiness.run import Request, attempt, conclude, freeze
 from readiness.signing import SignatureRefusedError, sign, tick
 from readiness.verify import verify
-from tests.unit.samples import PLAN, a_context, a_gate, a_narrator, a_result, edit_json
+from tests.unit.samples import PLAN, a_context, a_gate, a_narrator, a_result, commit_all, edit_json
 
 OWNERS = """
 release = { name = "Ada" }
@@ -86,11 +86,13 @@ def sealed(tmp_path, known):
         folder = tmp_path / target
         folder.mkdir(exist_ok=True)
         (folder / "readiness.toml").write_text(plan)
+        commit_all(folder)
         request = Request(
             repository=folder,
             plan_file=folder / "readiness.toml",
             waivers_file=folder / "waivers.toml",
             target=target,
+            yes=True,
         )
         this = freeze(request, a_narrator()[0])
         template = folder / "shop.template.json"

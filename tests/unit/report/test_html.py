@@ -628,7 +628,9 @@ def test_what_was_found_in_production_is_told_where_somebody_has_looked(tmp_path
 def test_the_markdown_tells_it_too(tmp_path):
     _, made = rendered(tmp_path)
 
-    told = markdown(made.record, made.plan, made.decision, gone_live(gaps=(Gap(what="probe", why="silence"),)))
+    told = markdown(
+        made.record, made.plan, made.decision, gone_live=gone_live(gaps=(Gap(what="probe", why="silence"),))
+    )
 
     assert "## After the cutover\n\n❔ inconclusive: production was looked at on 2026-03-01 12:01 UTC" in told
     assert "- not seen: probe: silence" in told

@@ -58,7 +58,7 @@ def test_the_page_shows_who_reviewed_each_runbook_when_and_what_became_of_it(tmp
 
 def test_markdown_shows_the_same_index(tmp_path):
     made = content(tmp_path, story())
-    text = report.markdown(made.record, made.plan, made.root)
+    text = report.markdown(made.record, made.plan, made.decision, made.root)
 
     assert "| " + " | ".join(HEAD) + " |" in text
     assert "| `runbooks/high-error-rate.md` | error-ratio | Service team | nobody |  | never | no valid review:" in text
@@ -74,20 +74,24 @@ def test_on_aws_the_reports_count_no_sample(tmp_path):
     seen.runbooks = replace(seen.runbooks, environment=Environment.AWS)
     made = content(tmp_path, seen)
 
-    text = report.markdown(made.record, made.plan, made.root)
+    text = report.markdown(made.record, made.plan, made.decision, made.root)
     assert "nobody |  | never | no valid review: Some role is a sample: no person stands behind it |" in text
 
 
 def test_without_the_evidence_markdown_says_nothing_or_that_it_cannot_be_read(tmp_path):
     made = content(tmp_path, story())
-    assert "## Runbooks" not in report.markdown(made.record, made.plan)
+    assert "## Runbooks" not in report.markdown(made.record, made.plan, made.decision)
 
     (made.root / evidence.observation_path("runbooks")).write_text("{}")
-    assert "What the gate `runbooks` saw cannot be read." in report.markdown(made.record, made.plan, made.root)
+    assert "What the gate `runbooks` saw cannot be read." in report.markdown(
+        made.record, made.plan, made.decision, made.root
+    )
 
 
 def test_a_folder_without_runbooks_is_told(tmp_path):
     seen = replace(runbooks_seen(), runbooks=())
     made = content(tmp_path, Story(runbooks=seen, drive=None, rollback=None, alarms=None))
 
-    assert "## Runbooks\n\nThere is none in `runbooks/`." in report.markdown(made.record, made.plan, made.root)
+    assert "## Runbooks\n\nThere is none in `runbooks/`." in report.markdown(
+        made.record, made.plan, made.decision, made.root
+    )
