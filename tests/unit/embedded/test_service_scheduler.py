@@ -258,3 +258,15 @@ def test_a_service_whose_tasks_keep_failing_says_so_and_waits_longer_and_longer(
     before = len(it.started)
     it.steps(5)
     assert len(it.started) == before
+
+
+def test_stop_task_stops_a_task_of_a_service_at_once_and_the_scheduler_deregisters_it(it: Paper) -> None:
+    task = it.started[0]
+    task.stop("UserInitiated", "drill")  # what StopTask does, whatever the task belongs to
+    assert ("127.0.0.1", 80) in it.targets.states  # so for a moment requests still go there
+    it.steps(1)
+    assert ("127.0.0.1", 80) not in it.targets.states
+    assert (task.stop_code, task.stopped_reason) == ("UserInitiated", "drill")
+    it.steps()
+    assert it.running() == ["t1", "t2"]
+    assert it.service.current.tasks_failed == 0  # a task that was asked to stop has not failed
