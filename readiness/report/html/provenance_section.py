@@ -53,15 +53,22 @@ def environment(content: Content) -> Section:
                 rows=[(name, blocks.code(digest)) for name, digest in digests],
                 look="digests",
             ),
-            Table(
-                caption="What decides the run, and whether it was fixed in a commit before it",
-                head=("file", "how it stood"),
-                rows=[(blocks.code(path), how) for path, how in registered.rows(record.registration)],
-                look="digests",
-            ),
+            _registered(content),
             Heading(title="Where the time went", id="timings"),
             *_timings(content),
         ],
+    )
+
+
+def _registered(content: Content) -> Table | Unobserved:
+    rows = registered.rows(content.record.registration)
+    if not rows:
+        return Unobserved(why="Nothing shows that the plan was fixed before the run.")
+    return Table(
+        caption="What decides the run, and whether it was fixed in a commit before it",
+        head=("file", "how it stood"),
+        rows=[(blocks.code(path), how) for path, how in rows],
+        look="digests",
     )
 
 
