@@ -78,6 +78,7 @@ def main() -> int:
     parser.add_argument(
         "--first", type=int, default=0, help="skip the instants before this one, to go on with a matrix"
     )
+    parser.add_argument("--slice", type=int, default=1000, help="stop after so many kills")
     arguments = parser.parse_args()
     instants = list(_instants(arguments.kills, random.Random(arguments.seed)))
     instants = instants[arguments.first :][: arguments.slice]

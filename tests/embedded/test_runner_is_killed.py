@@ -13,6 +13,7 @@ import sys
 
 import boto3
 import pytest
+from botocore.config import Config
 
 from readiness import contract
 from tests.embedded import harness
@@ -77,6 +78,7 @@ def test_one_killed_run_is_resumed_and_the_other_is_reaped(account, tmp_path):
         region_name=account["AWS_REGION"],
         aws_access_key_id="embedded",
         aws_secret_access_key="embedded",
+        config=Config(retries={"mode": "standard", "max_attempts": 8}),
     )
 
     def stacks():
