@@ -17,6 +17,7 @@ from readiness import (
     baseline,
     consent,
     contract,
+    controls,
     decide,
     decision,
     doctor,
@@ -45,6 +46,7 @@ from readiness.loadgen import template, workload_files
 from readiness.model import (
     Candidate,
     Clone,
+    ControlShown,
     Decision,
     Environment,
     Gap,
@@ -643,12 +645,24 @@ def conclude(this: Run) -> Record:
         verdict=Verdict.NO_GO,
         reasons=(),
     )
+    record = replace(record, troubles=(*record.troubles, *unnoticed(this, record)))
     decided = decision.decided(record, this.plan, evidence.files(this.bundle.root))
     record = replace(record, outcome=decided.outcome, verdict=decided.verdict, reasons=decided.reasons)
     put_reports(this, record, decided)
     sealed = this.bundle.seal()
     this.ledger.note("run-decided", name=this.id, outcome=record.outcome, verdict=record.verdict, bundle=sealed)
     return record
+
+
+def unnoticed(this: Run, record: Record) -> list[str]:
+    """Plant faults in what this run saw, keep what became of each, and return a sentence for each that got through."""
+    settings = {gate.id: settings_of(gate, this.plan, evidence.PLAN) for gate in gates.all_gates()}
+    try:
+        rows = controls.on_evidence(this.bundle.root, record, this.plan, this.waivers, lambda gate: settings[gate.id])
+    except ReadinessError as error:
+        return [f"Nobody knows whether the gates notice a planted fault: {error.message}"]
+    this.bundle.put_json(evidence.CONTROLS, tuple[ControlShown, ...], rows)
+    return [f"A planted fault got through: {row.plants} ({row.id})" for row in controls.let_through(rows)]
 
 
 def put_reports(this: Run, record: Record, decided: Decision) -> None:

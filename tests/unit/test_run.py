@@ -399,7 +399,7 @@ def test_a_rehearsal_in_which_every_gate_passed_is_recorded_and_sealed(begin):
 
     assert (record.outcome, record.verdict) == (Outcome.PASSED, Verdict.NO_GO)
     assert evidence.read_record(this.bundle.root) == record
-    assert evidence.check_manifest(this.bundle.root) == 12
+    assert evidence.check_manifest(this.bundle.root) == 13
     assert b'"2.1.0"' in (this.bundle.root / "findings.sarif").read_bytes()
     assert (this.bundle.root / "report.md").read_text().startswith("# shop: Rehearsal passed")
     assert "<title>shop: Rehearsal passed" in (this.bundle.root / "report.html").read_text()

@@ -85,7 +85,7 @@ def test_an_untouched_bundle_is_confirmed_and_counted(bundle):
 
     assert done.record == evidence.read_record(bundle)
     assert done.record.outcome is Outcome.FAILED
-    assert (done.files, done.judged, done.taken) == (16, 3, 0)
+    assert (done.files, done.judged, done.taken) == (17, 3, 0)
 
 
 def test_a_bundle_is_confirmed_wherever_it_was_copied_to(bundle, tmp_path):
@@ -131,7 +131,7 @@ def test_waivers_are_those_of_the_day_of_the_run(sealed):
 
 def test_one_byte_of_any_file_is_noticed(bundle):
     files = [file for file in bundle.rglob("*") if file.is_file()]
-    assert len(files) == 17
+    assert len(files) == 18
     for file in files:
         original = file.read_bytes()
         for index in {0, len(original) // 2, len(original) - 1}:

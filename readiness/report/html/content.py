@@ -10,7 +10,7 @@ from readiness import evidence, gates
 from readiness.errors import EvidenceError
 from readiness.gate import Gate
 from readiness.load_result import LoadResult, read_artifact
-from readiness.model import Decision, GateResult, Measurement, Plan, Record
+from readiness.model import ControlShown, Decision, GateResult, Measurement, Plan, Record
 
 O = TypeVar("O")  # noqa: E741 - an observation
 
@@ -61,6 +61,13 @@ class Content:
         """Return gate -> what it saw, for each gate whose observation can be read."""
         seen = {gate.id: self.observation(gate) for gate in gates.all_gates()}
         return {gate: each for gate, each in seen.items() if not isinstance(each, Unseen)}
+
+    def controls(self) -> tuple[ControlShown, ...] | Unseen:
+        """Return what became of the faults that were planted in the evidence."""
+        try:
+            return evidence.read_json(self.root, evidence.CONTROLS, tuple[ControlShown, ...])
+        except EvidenceError as error:
+            return Unseen(why=f"What became of planted faults cannot be read: {self._said(error)}")
 
     def drive(self, path: str) -> LoadResult | Unseen:
         """Return every second of a drive, from an artifact."""

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from readiness.report.html import (
+    control_section,
     decision_section,
     drill_section,
     finding_section,
@@ -67,6 +68,7 @@ def sections(content: Content) -> tuple[Section, ...]:
         decision_section.sign_off(content),
         decision_section.risks(content),
         people_section.waivers(content),
+        control_section.section(content),
         provenance_section.environment(content),
         provenance_section.verifying(content),
     )
