@@ -65,14 +65,28 @@ def orders(plan: Plan, alarms: Sequence[AlarmSeen]) -> tuple[tuple[Order, ...], 
     return tuple(made), refused
 
 
+def alarmed(plan: Plan) -> tuple[str, ...]:
+    """Return the subjects of the alarms that the stack of a plan has."""
+    watched = [each.id for each in plan.objectives if getattr(each, "alarm", None) is not None]
+    return (*watched, *([contract.PROBE] if plan.probe is not None and plan.probe.runbook is not None else []))
+
+
+def method_of(plan: Plan, subject: str) -> DrillMethod:
+    """Return how an alarm is made to fire; one of no objective has nothing that a fault could be chosen by."""
+    told = _told(plan.drills.alarms.each, subject)
+    if told is not None and told.method is not None:
+        return told.method
+    if subject == contract.PROBE:
+        return "probe-fault"
+    kind = next((each.kind for each in plan.objectives if each.id == subject), None)
+    return "set-state" if kind is None else _BY_KIND.get(kind, "set-state")
+
+
 def _single(plan: Plan, alarm: AlarmSeen) -> Order:
-    """Return the drill of a metric alarm; one of no objective has nothing that a fault could be chosen by."""
+    """Return the drill of a metric alarm."""
     told = _told(plan.drills.alarms.each, alarm.subject)
     objective = next((each for each in plan.objectives if each.id == alarm.subject), None)
-    default = _BY_KIND.get(objective.kind, "set-state") if objective is not None else "set-state"
-    if alarm.subject == contract.PROBE:
-        default = "probe-fault"
-    method = (told.method if told else None) or default
+    method = method_of(plan, alarm.subject)
     return Order(
         subject=alarm.subject,
         alarm=alarm.name,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from readiness import stats
+from readiness import drill_orders, stats
 from readiness.gates import alarms, load, rollback, task_loss
 from readiness.hopeless import most_arrivals
 from readiness.model import (
@@ -166,11 +166,12 @@ def _firing(plan: Plan, objective: str) -> timedelta:
 def _alarms(plan: Plan, scale: float) -> Iterator[Part]:
     drills = plan.drills.alarms
     limits = _settings(alarms.GATE, plan).settle + drills.max_detect + drills.max_clear
-    for each in drills.each:
-        faulty = each.method != "set-state"
-        fires = _firing(plan, each.objective) / scale
+    for subject in drill_orders.alarmed(plan):
+        method = drill_orders.method_of(plan, subject)
+        faulty = method != "set-state"
+        fires = _firing(plan, subject) / scale
         yield _drill(
-            f"alarm {each.objective}, {each.method}",
+            f"alarm {subject}, {method}",
             drills.rate_per_s if faulty else 0,
             2 * fires if faulty else fires,
             limits + (plan.fleet.start_deadline if faulty else _NOTHING),
