@@ -148,13 +148,13 @@ def _judge_again(
         raise EvidenceError(
             f"This version has no gate {result.gate!r}.", hint=f"Verify with readiness {record.harness_version}."
         )
-    judgement = _rejudge(bundle, gate, frozen, result)
+    judgement = _rejudge(bundle, gate, frozen, record, result)
     return result_of(
         frozen, register, gate, judgement, result.observation, result.started_at, result.ended_at, record.started_at
     )
 
 
-def _rejudge(bundle: Path, gate: Gate[Any, Any], frozen: Plan, result: GateResult) -> Judgement:
+def _rejudge(bundle: Path, gate: Gate[Any, Any], frozen: Plan, record: Record, result: GateResult) -> Judgement:
     """Return what the gate makes of the observation now; a gate that was blind then stays blind."""
     blind = not result.judgement.examined and bool(result.judgement.gaps)
     if result.observation is None:
@@ -167,6 +167,7 @@ def _rejudge(bundle: Path, gate: Gate[Any, Any], frozen: Plan, result: GateResul
     try:
         observation = evidence.read_json(bundle, result.observation, gate.observation)
         _same(f"observation of {gate.id}", observation, _rebuilt(bundle, gate, observation))
+        _same(f"environment of {gate.id}", record.environment, getattr(observation, "environment", record.environment))
         return checked(gate.judge(observation, settings_of(gate, frozen, evidence.PLAN)))
     except Exception as error:  # what cannot be read or judged now must have failed then
         if blind:

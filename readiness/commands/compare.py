@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from readiness.commands.output import say
 from readiness.decide import ExitCode
 
 
@@ -32,5 +33,5 @@ def _compare(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(TypeAdapter(Comparison).dump_json(comparison, indent=1, exclude={"old", "new"}).decode())
     else:
-        print("\n".join(told(comparison)))
+        say("\n".join(told(comparison)))
     return ExitCode.GO

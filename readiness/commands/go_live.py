@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from readiness.commands.output import say
 from readiness.decide import ExitCode
 from readiness.errors import UsageError
 from readiness.model import Disposition, Environment, GateResult, Outcome
@@ -69,10 +70,10 @@ def _go_live(arguments: argparse.Namespace) -> int:
 
 def _tell(result: GateResult, environment: Environment, arguments: argparse.Namespace) -> None:
     where = " (rehearsal: emulated)" if environment is Environment.EMULATED else ""
-    print(f"go-live: {result.outcome}{where}")
+    say(f"go-live: {result.outcome}{where}")
     for each in result.findings:
         if each.disposition is Disposition.OPEN:
-            print(f"  {each.finding.severity} {each.finding.subject}: {each.finding.message}")
+            say(f"  {each.finding.severity} {each.finding.subject}: {each.finding.message}")
     for gap in result.judgement.gaps:
-        print(f"  not seen: {gap.what}: {gap.why}")
-    print(f"evidence: {arguments.bundle / 'go-live'}")
+        say(f"  not seen: {gap.what}: {gap.why}")
+    say(f"evidence: {arguments.bundle / 'go-live'}")

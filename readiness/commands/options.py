@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from readiness import decide, evidence, report
+from readiness.commands.output import say
 from readiness.decide import ExitCode
 from readiness.errors import ReadinessError
 from readiness.model import Decision
@@ -58,11 +59,11 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
 
 def print_decision(now: Decision, bundle: Path) -> ExitCode:
     """Print what the decision on a bundle is, and return the exit code that says so."""
-    print(report.said(now))
+    say(report.said(now))
     for reason in now.reasons:
-        print(f"  - {reason}")
+        say(f"  - {reason}")
     for name in now.leftovers:
-        print(f"  - may still exist: {name}; `readiness teardown {now.run_id}` goes on")
-    print(f"record:   {bundle / evidence.SIGN_OFF / evidence.GO_NO_GO}")
-    print(f"report:   {bundle / evidence.SIGN_OFF / evidence.PAGE}")
+        say(f"  - may still exist: {name}; `readiness teardown {now.run_id}` goes on")
+    say(f"record:   {bundle / evidence.SIGN_OFF / evidence.GO_NO_GO}")
+    say(f"report:   {bundle / evidence.SIGN_OFF / evidence.PAGE}")
     return decide.decision_exit_code(now)

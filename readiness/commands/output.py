@@ -6,11 +6,18 @@ import os
 import sys
 from contextlib import suppress
 
+from readiness.report.text import visible
+
+
+def say(text: str) -> None:
+    """Print on stdout what comes from somebody's bundle or file: no character in it steers the terminal."""
+    print(visible(text))
+
 
 def tell(text: str) -> None:
-    """Print on stdout; where that is gone, as with a lost terminal or a full disk, say so on stderr and go on."""
+    """Do as ``say``; where stdout is gone, as with a lost terminal or a full disk, say so on stderr and go on."""
     try:
-        print(text)
+        say(text)
         sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered is flushed at the exit again

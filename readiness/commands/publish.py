@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from readiness.commands.output import say
 from readiness.decide import ExitCode
 from readiness.errors import UsageError
 
@@ -47,11 +48,11 @@ def _publish(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--evidence-url: {arguments.evidence_url!r} is no address of the web.")
     made = message(arguments.bundle, evidence_url=arguments.evidence_url, unverified=arguments.unverified)
     if arguments.dry_run:
-        print(made.body, end="")
+        say(made.body.rstrip("\n"))
         return ExitCode.GO
     token = os.environ.get("GITHUB_TOKEN", "").strip()
     if not token:
         raise UsageError("GITHUB_TOKEN is not set.", hint="Give it a token that may comment, or use --dry-run.")
     comment, is_new = put(GitHub(url=arguments.api_url, token=token), target, made)
-    print(f"{target}: {'commented' if is_new else 'the comment was updated'}: {comment.url}")
+    say(f"{target}: {'commented' if is_new else 'the comment was updated'}: {comment.url}")
     return ExitCode.GO

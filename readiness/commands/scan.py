@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from readiness import decide, report, triage
 from readiness.commands.options import add_plan_option, add_waivers_option, write_files
+from readiness.commands.output import say
 from readiness.decide import ExitCode
 from readiness.interruption import Signals
 from readiness.model import Disposed, GateResult
@@ -65,7 +66,7 @@ def _print_diff(diff: triage.Diff) -> None:
         ("not found again, but its gate has gaps", diff.unseen),
     ):
         for finding in findings:
-            print(f"{said}: {finding.severity} {finding.rule} {finding.subject}")
+            say(f"{said}: {finding.severity} {finding.rule} {finding.subject}")
     print(f"{len(diff.new)} new, {len(diff.fixed)} fixed, {len(diff.unchanged)} unchanged, {len(diff.unseen)} unknown")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from readiness.commands.output import say
 from readiness.decide import ExitCode
 from readiness.model import ControlShown
 from readiness.narrator import Narrator
@@ -49,8 +50,8 @@ def _print_table(rows: tuple[ControlShown, ...]) -> None:
     for row in rows:
         mark = "✓" if row.noticed else "✗" if row.came_to == "passed" else "?"
         came_to = "LET THROUGH" if row.came_to == "passed" else row.came_to
-        print(f"{mark} {row.id:36} {came_to:13} {row.plants}")
+        say(f"{mark} {row.id:36} {came_to:13} {row.plants}")
         if row.said:
-            print(f"    {row.said[:160]}")
+            say(f"    {row.said[:160]}")
     noticed = sum(row.noticed for row in rows)
-    print(f"{noticed} of {len(rows)} planted faults were kept from passing")
+    say(f"{noticed} of {len(rows)} planted faults were kept from passing")

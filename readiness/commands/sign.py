@@ -11,6 +11,7 @@ from typing import Any
 
 from readiness import decide
 from readiness.commands.options import print_decision
+from readiness.commands.output import say
 from readiness.errors import PlanError, UsageError
 from readiness.model import ResidualRisk
 from readiness.plan import parse
@@ -73,7 +74,7 @@ def _sign(arguments: argparse.Namespace) -> int:
         for reason in error.decision.reasons:
             print(f"  - {reason}", file=sys.stderr)
         return decide.decision_exit_code(error.decision)
-    print(f"{arguments.name} signed {arguments.decision} as {arguments.role}.")
+    say(f"{arguments.name} signed {arguments.decision} as {arguments.role}.")
     return print_decision(now, arguments.bundle)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from readiness.commands.options import print_decision
+from readiness.commands.output import say
 
 
 def add(commands: Any) -> None:
@@ -41,5 +42,5 @@ def _tick(arguments: argparse.Namespace) -> int:
         done=not arguments.reopen,
         at=datetime.now(UTC),
     )
-    print(f"{arguments.item}: {'reopened' if arguments.reopen else 'ticked'} by {arguments.by}.")
+    say(f"{arguments.item}: {'reopened' if arguments.reopen else 'ticked'} by {arguments.by}.")
     return print_decision(now, arguments.bundle)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from readiness import decide, report
+from readiness.commands.output import say
 from readiness.decide import ExitCode
 
 
@@ -34,19 +35,19 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     done = verify(arguments.bundle)
     now, signed = done.decision, done.sign_off
-    print(f"{report.headline(done.record) if signed.bundle is None else report.said(now)}: confirmed.")
-    print(f"  {done.files} files re-hashed, {done.judged} observations judged again, verdict decided again")
+    say(f"{report.headline(done.record) if signed.bundle is None else report.said(now)}: confirmed.")
+    say(f"  {done.files} files re-hashed, {done.judged} observations judged again, verdict decided again")
     if done.taken:
-        print(f"  {done.taken} gates had seen nothing: taken as gaps")
+        say(f"  {done.taken} gates had seen nothing: taken as gaps")
     if signed.bundle is not None:
-        print(f"  {len(signed.ticks)} ticks and {len(signed.signatures)} signatures checked, decided again")
+        say(f"  {len(signed.ticks)} ticks and {len(signed.signatures)} signatures checked, decided again")
     if done.live is not None:
-        print(f"  production as seen on {done.live.ended_at:%Y-%m-%d %H:%M} UTC judged again: {done.live.outcome}")
+        say(f"  production as seen on {done.live.ended_at:%Y-%m-%d %H:%M} UTC judged again: {done.live.outcome}")
     for reason in now.reasons if signed.bundle is not None or arguments.require_go else ():
-        print(f"  - {reason}")
+        say(f"  - {reason}")
     lapsed = lapsed_since(now, datetime.now(UTC).date())
     for reason in lapsed:
-        print(f"  - since then: {reason}")
+        say(f"  - since then: {reason}")
     if not arguments.require_go:
         return ExitCode.GO
     code = decide.decision_exit_code(now)

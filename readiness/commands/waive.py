@@ -10,6 +10,7 @@ from typing import Any
 
 from readiness import decide, evidence
 from readiness.commands.options import add_plan_option, add_waivers_option
+from readiness.commands.output import say
 from readiness.decide import ExitCode
 from readiness.errors import UsageError
 from readiness.interruption import Signals
@@ -71,13 +72,13 @@ def _waive(arguments: argparse.Namespace) -> int:
         )
     add_waiver(arguments.waivers, waiver, plan.max_waiver_age)
     held = f"until {waiver.expires}, for {(waiver.expires - today).days} days"
-    print(f"{arguments.waivers}: {waiver.rule} on {waiver.subject} is {waiver.disposition} {held}.")
+    say(f"{arguments.waivers}: {waiver.rule} on {waiver.subject} is {waiver.disposition} {held}.")
     for gate, each in covered:
-        print(f"  {gate}: {each.finding.severity} {each.finding.subject} was {each.disposition}")
+        say(f"  {gate}: {each.finding.severity} {each.finding.subject} was {each.disposition}")
     for gate in dict.fromkeys(gate for gate, _ in covered):
         opened = [each for other, each in found if other == gate and each.disposition == "open"]
         left = sum(not decide.covers(waiver, each.finding) for each in opened)
-        print(f"  {gate}: {len(opened)} findings were open, {left} are")
+        say(f"  {gate}: {len(opened)} findings were open, {left} are")
     return ExitCode.GO
 
 

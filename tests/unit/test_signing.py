@@ -278,6 +278,15 @@ def test_a_signed_no_go_is_exit_code_2(bundle, capsys):
     assert "  - sign-off: security signed no-go: too soon" in said
 
 
+def test_no_word_of_a_signer_steers_the_terminal_of_whoever_reads_it(bundle, capsys):
+    everything(bundle)
+
+    _, said = sign_command(capsys, bundle, "security", "Grace", "no-go", "--note", "too soon\x1b[2J\u202e")
+
+    assert "too soon⟨U+001B⟩[2J⟨U+202E⟩" in said
+    assert "\x1b" not in said
+
+
 def test_a_go_on_a_run_that_failed_is_refused_with_the_reason(sealed, known, capsys):
     known[1] = a_gate("words", (11.0,))
     bundle = sealed()

@@ -12,7 +12,8 @@ import pytest
 from readiness import evidence, gates, report, run
 from readiness.decision import decided
 from readiness.errors import EvidenceError
-from readiness.model import Gap, Outcome, Record, Stage
+from readiness.model import Environment, Gap, Outcome, Record, Stage
+from readiness.model import record as record_noun
 from readiness.run import Request, attempt, conclude, freeze
 from readiness.verify import verify
 from tests.unit.samples import PLAN, T0, WAIVERS, Seen, a_context, a_gate, a_judgement, a_narrator, a_plan, edit_json
@@ -487,3 +488,21 @@ def test_the_record_in_the_bundle_is_the_one_that_the_run_returned(bundle):
     assert json.loads((bundle / "record.json").read_text()) == json.loads(
         evidence.to_json(Record, evidence.read_record(bundle))
     )
+
+
+def test_an_observation_that_was_made_elsewhere_than_the_record_says_is_refused(sealed, known):
+    """What counts in a rehearsal alone, such as a sample review, must not count because the observation says so."""
+
+    @record_noun
+    class Placed:
+        environment: Environment = Environment.AWS
+
+    known[0] = replace(
+        a_gate("numbers"),
+        observation=Placed,
+        observe=lambda ctx, settings: Placed(),
+        judge=lambda seen, s: a_judgement(),
+    )
+
+    with pytest.raises(EvidenceError, match="environment of numbers"):
+        verify(sealed())

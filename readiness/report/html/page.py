@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from functools import cache
 from pathlib import Path
 
@@ -25,11 +24,9 @@ from readiness.report.html import (
 from readiness.report.html.blocks import Section
 from readiness.report.html.content import Content
 from readiness.report.markdown import headline
+from readiness.report.text import visible
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_INVISIBLE = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
-)
 
 
 def as_html(content: Content) -> bytes:
@@ -72,15 +69,6 @@ def sections(content: Content) -> tuple[Section, ...]:
         provenance_section.environment(content),
         provenance_section.verifying(content),
     )
-
-
-def visible(page: str) -> str:
-    """Return a page in which no character hides or turns the text around it: those that would are spelled out.
-
-    Names and messages come from elsewhere, and a right-to-left override in one of them can make a report read as its
-    opposite. Letters that are written from right to left are no such characters, and stay.
-    """
-    return _INVISIBLE.sub(lambda match: f"⟨U+{ord(match.group()):04X}⟩", page)
 
 
 def _policy(style: str, script: str) -> str:

@@ -31,6 +31,7 @@ from readiness.report import html
 from readiness.report.figure import figure
 from readiness.report.html import page as page_module
 from readiness.report.markdown import markdown
+from readiness.report.text import visible
 from readiness.report.thresholds import Standing, margin, thresholds
 from tests.unit.report.bundles import (
     NASTY,
@@ -511,7 +512,7 @@ def test_characters_that_turn_or_hide_text_are_spelled_out_and_letters_stay(tmp_
 
 
 def test_nothing_that_is_not_text_gets_into_the_page():
-    assert page_module.visible("a\x00b\x1b[31m\ud800c\tд\n") == "a⟨U+0000⟩b⟨U+001B⟩[31m⟨U+D800⟩c\tд\n"
+    assert visible("a\x00b\x1b[31m\ud800c\tд\n") == "a⟨U+0000⟩b⟨U+001B⟩[31m⟨U+D800⟩c\tд\n"
 
 
 # --- the file --------------------------------------------------------------------------------------------------------
