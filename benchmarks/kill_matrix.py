@@ -120,7 +120,8 @@ def _kill(name: str, seen: Seen, plan: Path, environment: Mapping[str, str], *, 
     """Start a run, kill it at its instant, clean up with one command, and ask the account what is left."""
     known = set(RUNS.iterdir()) if RUNS.is_dir() else set()
     gates = [part for gate in GATES for part in ("--only", gate)]
-    argv = [sys.executable, "-m", "readiness", "run", "--target", "aws", "--plan", str(plan), *gates]
+    argv = [sys.executable, "-m", "readiness", "run", "--target", "aws", "--yes", "--allow-dirty"]
+    argv += ["--plan", str(plan), *gates]
     run = subprocess.Popen(argv, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     folder = _await_folder(known, run)
     begun = time.monotonic()

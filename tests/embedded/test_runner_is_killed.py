@@ -48,7 +48,7 @@ def a_run(folder, name, environment, gate, **budget):
     """Start a run against the account; return the process and its id."""
     (folder / name).mkdir()
     plan = harness.write_plan(folder / name, lambda plan: plan["budget"].update(budget))
-    process = harness.start(plan, "--target", "aws", "--only", gate, env=environment)
+    process = harness.start(plan, "--target", "aws", "--yes", "--only", gate, env=environment)
     assert process.stderr is not None
     line = process.stderr.readline()
     run_id = re.search(r"Run (\S+):", line)
