@@ -21,9 +21,9 @@ exit codes:
   0    GO, or a rehearsal in which every required gate passed
   1    no reliable verdict: a gate was inconclusive, a signature is missing, or the harness failed
   2    NO-GO: a required gate failed
-  3    the plan or the waivers are invalid; nothing was started
-  4    something of the run may still exist (outranks 0, 1 and 2)
-  5    the command line is wrong
+  3    the plan or the waivers are invalid, or the account is production; no clone was deployed
+  4    something of the run may still exist (outranks 0, 1, 2 and 130)
+  5    the command line is wrong, or nobody agreed to what it costs; nothing was made
   130  interrupted, and torn down
 
 a first run, with no AWS account:

@@ -38,11 +38,11 @@ class ExitCode(IntEnum):
     NO_GO = 2
     """A gate failed."""
     INVALID_PLAN = 3
-    """The plan or the waivers are invalid; nothing was started."""
+    """The plan or the waivers are invalid, or the account is production; no clone was deployed."""
     LEFTOVERS = 4
-    """Something of the run may still exist. Outranks 0, 1 and 2."""
+    """Something of the run may still exist. Outranks 0, 1, 2 and 130."""
     USAGE = 5
-    """The command line is wrong."""
+    """The command line is wrong, or nobody agreed to what it costs; nothing was made."""
     INTERRUPTED = 130
     """Interrupted, and torn down."""
 

@@ -1037,7 +1037,8 @@ class Budget:
     Attributes:
         wall_clock: What a run may take until its teardown begins; then it ends in an orderly way, without a verdict to
             rely on.
-        usd: What a run may cost, in US dollars; kept, not enforced yet.
+        usd: What a run may cost, in US dollars, by the estimate. The gate `cost` fails above it and is inconclusive
+            without it; a run that outlasts it is ended.
         clone_lifetime: After which the reaper deletes the clone on AWS; not shorter than `wall_clock`.
     """
 

@@ -1,4 +1,4 @@
-"""A clone that stays up for rehearsals by hand: ``readiness up``, ``readiness drill`` and ``readiness down``.
+"""A clone that stays up for drills by hand: ``readiness up``, ``readiness drill`` and ``readiness down``.
 
 On AWS ``up`` returns once the clone stands; its reaper deletes it at its expiry. An embedded AWS lives as long as the
 command that started it, so there ``up`` stays in the foreground until ``down``, Ctrl-C or the expiry: whatever ends it,

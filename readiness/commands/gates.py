@@ -15,7 +15,11 @@ from readiness.model import spell_duration
 
 def add(commands: Any) -> None:
     """Add `readiness gates`."""
-    parser = commands.add_parser("gates", help="list every gate, its question and its settings")
+    parser = commands.add_parser(
+        "gates",
+        help="list every gate, its question and its settings",
+        description="List every gate with its stage, its question and its settings, as they are without a plan.",
+    )
     parser.set_defaults(act=_gates)
 
 

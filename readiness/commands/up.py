@@ -1,4 +1,4 @@
-"""`readiness up`: deploy a clone and leave it up, for rehearsals by hand."""
+"""`readiness up`: deploy a clone and leave it up, for drills by hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def add(commands: Any) -> None:
     """Add `readiness up`."""
     parser = commands.add_parser(
         "up",
-        help="deploy a clone and leave it up, for rehearsals by hand",
+        help="deploy a clone and leave it up, for drills by hand",
         description="Deploy a clone. On AWS this returns and the clone expires by itself; an embedded AWS lives as "
         "long as this command: until `readiness down`, Ctrl-C or the expiry.",
     )

@@ -1,4 +1,4 @@
-"""Stories: a clone stays up for rehearsals by hand, is taken down, and leaves nothing when its command is killed."""
+"""Stories: a clone stays up for drills by hand, is taken down, and leaves nothing when its command is killed."""
 
 from __future__ import annotations
 
