@@ -154,12 +154,13 @@ def _of_gate(gate: str, criterion: Criterion, facts: Facts) -> Iterator[Proof]:
 def _of_figure(figure: str, facts: Facts) -> Proof:
     gate, _, name = figure.partition("/")
     result = facts.result(gate)
+    optional = gate not in facts.required
     if result is None:
-        return Proof(status=Coverage.UNVERIFIED, note=f"the gate {gate} was not asked")
+        return Proof(status=Coverage.UNVERIFIED, note=f"the gate {gate} was not asked", alone=optional)
     if any(each.name == name and each.samples > 0 for each in result.judgement.measurements):
         return Proof(status=Coverage.MET, evidence=result.observation or "")
     note = f"the gate {gate} measured no {name}"
-    return Proof(status=Coverage.UNVERIFIED, note=note, alone=result.observation is not None)
+    return Proof(status=Coverage.UNVERIFIED, note=note, alone=optional or result.observation is not None)
 
 
 def _of_artifact(path: str, facts: Facts) -> Proof:

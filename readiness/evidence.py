@@ -323,6 +323,8 @@ def _manifest(root: Path) -> bytes:
     files = {}
     for file in sorted(root.rglob("*")):
         path = file.relative_to(root).as_posix()
+        if file.is_symlink() or not (file.is_file() or file.is_dir()):
+            raise EvidenceError(f"{file} is no plain file or folder: what it leads to is not sealed.")
         if file.is_file() and path != MANIFEST and not _after_seal(path):
             files[path] = sha256(file.read_bytes())
     return json.dumps({"schema": "readiness.manifest/v1", "files": files}, indent=1, sort_keys=True).encode() + b"\n"

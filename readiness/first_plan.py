@@ -30,6 +30,7 @@ class Answers:
         health_path: Of the load balancer's health check.
         path: Of the request that the load consists of.
         region: On AWS.
+        email: Whom an alarm wakes.
         stand_in: Local command that stands in for the image in a rehearsal.
         spoilt: Variable and value that make the service misbehave.
     """
@@ -42,6 +43,7 @@ class Answers:
     health_path: str = "/health"
     path: str = "/"
     region: str = "eu-west-1"
+    email: str = "operations@example.com"
     stand_in: tuple[str, ...] = STAND_IN
     spoilt: tuple[str, str] = STAND_IN_SPOILT
 
@@ -69,6 +71,7 @@ def first_plan(answers: Answers, schema: str) -> str:
         "min_per_s": f"{answers.rate_per_s * 0.85:g}",
         "samples": str(samples),
         "region": _text(answers.region),
+        "email": _text(answers.email),
         "variable": _text(answers.spoilt[0]),
         "value": _text(answers.spoilt[1]),
         "drill_rate": f"{min(50.0, answers.rate_per_s):g}",
@@ -143,21 +146,9 @@ path = <<path>>
 
 # --- drills: failures that are rehearsed -----------------------------------------------------------------------------
 
-[drills.alarms]
+[drills.alarms]                     # every alarm, each by a real breach of its own metric
 rate_per_s = <<drill_rate>>
 fault_delay = "<<fault_delay>>"               # how late the fault target answers; above the alarm's threshold
-
-[[drills.alarms.each]]
-objective = "error-ratio"
-method = "fault-errors"
-
-[[drills.alarms.each]]
-objective = "latency-p95"
-method = "fault-slow"
-
-[[drills.alarms.each]]
-objective = "unhealthy-hosts"
-method = "set-state"
 
 [drills.rollback]
 rate_per_s = <<drill_rate>>
@@ -169,10 +160,16 @@ runbook = { id = "rollback" }
 rate_per_s = <<drill_rate>>
 max_failed_requests = 5
 
+[notify]                            # who is woken; on AWS somebody has to confirm the subscription
+emails = [<<email>>]
+
 # --- who decides, and on what ----------------------------------------------------------------------------------------
 
 [gates]
-required = ["cfn-lint", "security", "runbooks", "live-security", "load", "alarms", "rollback", "task-loss", "leftovers"]
+required = [
+    "cost", "cfn-lint", "security", "runbooks", "fidelity", "live-security", "load", "alarms", "rollback", "task-loss",
+    "leftovers",
+]
 
 [owners]                            # each must sign; put names here
 release = { name = "Release owner" }
@@ -181,16 +178,19 @@ operations = { name = "Operations owner" }
 
 [budget]
 wall_clock = "2h"
+usd = 15                            # what a run may cost, by the estimate of `readiness plan --cost`
 clone_lifetime = "4h"
 
 [aws]
 region = <<region>>
 production_accounts = []            # account ids in which a run refuses to start
+production_stacks = ["prod-*"]      # where a stack of such a name is, too; and none is ever drilled
 
 # --- the embedded AWS: what stands in for which image in a rehearsal -------------------------------------------------
 
 [embedded]
 time_scale = 20                     # a 60 s alarm period lasts 3 s in a rehearsal; the record says so
+confirms = [<<email>>]   # taken as confirmed: nobody is asked, nothing is sent; the report says so
 
 [embedded.images]
 <<image>> = <<stand_in>>

@@ -98,6 +98,8 @@ class Gate(Generic[SettingsT, ObservationT]):
     observe: Callable[[Context, SettingsT], ObservationT]
     judge: Callable[[ObservationT, SettingsT], Judgement]
     rebuild: Callable[[ObservationT, Callable[[str], bytes]], ObservationT] | None = None
+    terms: Callable[[Any], dict[str, Any]] | None = None
+    """What of its observation is the plan's (plan -> field -> value): ``verify`` holds it against the frozen plan."""
     order: int = 50
     """Among the gates of a stage, the lower is asked first."""
     acts: bool = False

@@ -21,14 +21,14 @@ import readiness
 from readiness import contract, cutover, evidence, plan, sign_off, waivers
 from readiness.cloud import Connection, connect_aws, connect_embedded, translated
 from readiness.cutover import Approved, Cutover
-from readiness.decision import SignOff, decided
+from readiness.decision import SignOff, decided, lapsed_since
 from readiness.errors import EvidenceError, PlanError, ReadinessError, UsageError
 from readiness.evidence import BundleWriter
 from readiness.gate import Context
 from readiness.gates import fidelity, go_live
 from readiness.ledger import FILE as LEDGER_FILE
 from readiness.ledger import Ledger
-from readiness.model import Decision, Environment, GateResult, Outcome, Plan, Waiver
+from readiness.model import Decision, Environment, GateResult, Outcome, Plan, Verdict, Waiver
 from readiness.narrator import Narrator
 from readiness.run import checked, result_of, seen_and_judged, settings_of
 
@@ -199,6 +199,7 @@ def approved_by(bundle: Path, as_of: datetime) -> Approved:
     """
     told = evidence.read_record(bundle)
     decision = decided(told, frozen_of(bundle)[0], evidence.files(bundle), _signed(bundle, as_of))
+    lapsed = lapsed_since(decision, as_of.date())
     result = next((each for each in told.results if each.gate == fidelity.GATE.id), None)
     seen = None
     if result is not None and result.observation is not None:
@@ -210,9 +211,9 @@ def approved_by(bundle: Path, as_of: datetime) -> Approved:
         harness_version=told.harness_version,
         environment=told.environment,
         outcome=_outcome(decision),
-        verdict=decision.verdict,
-        reasons=decision.reasons,
-        decided_at=decision.decided_at,
+        verdict=Verdict.NO_GO if lapsed else decision.verdict,
+        reasons=(*decision.reasons, *lapsed),
+        decided_at=told.decided_at,
         commit=told.candidate.commit,
         dirty=told.candidate.dirty,
         fidelity=None if result is None else result.outcome,

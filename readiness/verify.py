@@ -53,6 +53,7 @@ def verify(bundle: Path, *, gone_live: bool = True) -> Verified:
     for before, after in zip(asked, again, strict=True):
         _same(f"results[{before.gate}]", before, after)
     told = _told_again(record, again)
+    _same("results", len({each.gate for each in record.results}), len(record.results))
     computed = decided(told, frozen, evidence.files(bundle))
     _check_registration(bundle, record)
     _check_register(record, frozen, register, again)
@@ -164,9 +165,12 @@ def _rejudge(bundle: Path, gate: Gate[Any, Any], frozen: Plan, record: Record, r
         if blind:
             return result.judgement
         raise EvidenceError(f"results[{result.gate}] has no observation, and yet claims to have examined something.")
+    _same(f"results[{result.gate}].observation", result.observation, evidence.observation_path(gate.id))
     try:
         observation = evidence.read_json(bundle, result.observation, gate.observation)
         _same(f"observation of {gate.id}", observation, _rebuilt(bundle, gate, observation))
+        for field, value in (gate.terms(frozen) if gate.terms else {}).items():
+            _same(f"{field} of {gate.id}", getattr(observation, field), value)
         _same(f"environment of {gate.id}", record.environment, getattr(observation, "environment", record.environment))
         return checked(gate.judge(observation, settings_of(gate, frozen, evidence.PLAN)))
     except Exception as error:  # what cannot be read or judged now must have failed then

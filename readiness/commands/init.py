@@ -42,6 +42,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--health-path", help="path of the health check; default: /health")
     parser.add_argument("--path", help="path of the request that the load consists of; default: /")
     parser.add_argument("--region", help="on AWS; default: eu-west-1")
+    parser.add_argument("--email", help="address that an alarm wakes; default: operations@example.com")
     parser.add_argument(
         "--stand-in",
         metavar="COMMAND",
@@ -64,6 +65,7 @@ _QUESTIONS = {
     "rate": ("Requests a second that production is expected to bring", "20"),
     "p95": ("Within which 95 % of them have their answer", "250ms"),
     "region": ("Region on AWS", "eu-west-1"),
+    "email": ("Address that an alarm wakes", "operations@example.com"),
 }
 
 
@@ -122,6 +124,7 @@ def _answers(arguments: argparse.Namespace) -> Answers:
         health_path=said["health_path"],
         path=said["path"],
         region=said["region"],
+        email=said["email"],
         stand_in=_command(arguments.stand_in) if arguments.stand_in else STAND_IN,
         spoilt=_variable(arguments.spoilt) if arguments.spoilt else STAND_IN_SPOILT,
     )

@@ -373,14 +373,24 @@ def _faults(each: Drilled, seen: Observation) -> list[Finding]:
     }
     detect, clear = seen.max_detect.total_seconds(), seen.max_clear.total_seconds()
     steps = (
-        ("never-fired", each.alarm_at, f"did not go to ALARM within {detect:g} s, although {each.effect}", True),
+        (
+            "never-fired",
+            _within(each.injected_at, each.alarm_at, seen.max_detect),
+            f"did not go to ALARM within {detect:g} s, although {each.effect}",
+            True,
+        ),
         (
             "not-notified",
             _of(each.alarm_message, each, "ALARM"),
             f"went to ALARM, but no message of it was received within {detect:g} s",
             sent["ALARM"],
         ),
-        ("not-cleared", each.ok_at, f"did not go back to OK within {clear:g} s after the fault was taken out", True),
+        (
+            "not-cleared",
+            _within(each.removed_at, each.ok_at, seen.max_clear),
+            f"did not go back to OK within {clear:g} s after the fault was taken out",
+            True,
+        ),
         (
             "recovery-not-notified",
             _of(each.ok_message, each, "OK"),
@@ -400,6 +410,12 @@ def _faults(each: Drilled, seen: Observation) -> list[Finding]:
                 )
             ]
     return []
+
+
+def _within(begun: datetime | None, at: datetime | None, limit: timedelta) -> datetime | None:
+    """Return an instant, if it is one after the beginning and in time; polling may see later ones."""
+    in_time = begun is not None and at is not None and begun <= at <= begun + limit
+    return at if in_time else None
 
 
 def _of(message: Notification | None, each: Drilled, state: str) -> datetime | None:
@@ -466,5 +482,6 @@ GATE = Gate(
     observation=Observation,
     observe=observe,
     judge=judge,
+    terms=lambda plan: {"max_detect": plan.drills.alarms.max_detect, "max_clear": plan.drills.alarms.max_clear},
     order=60,
 )

@@ -135,5 +135,6 @@ GATE = Gate(
     observation=Observation,
     observe=observe,
     judge=judge,
+    terms=lambda plan: {"budget_usd": plan.budget.usd},
     order=5,
 )

@@ -206,6 +206,8 @@ def _gaps(seen: Observation) -> Iterator[Gap]:
     service = seen.service
     if not service.tasks:
         yield Gap(what="tasks", why="no task of the service runs")
+    elif len(service.tasks) < service.running:
+        yield Gap(what="tasks", why=f"{service.running} run, and ECS described {len(service.tasks)} of them")
     for task in service.tasks:
         if not task.digests:
             yield Gap(what=f"image of {task.task}", why="ECS tells of no container")
@@ -229,5 +231,6 @@ GATE = Gate(
     observation=Observation,
     observe=observe,
     judge=judge,
+    terms=lambda plan: {"planned": of_plan(plan), "planned_count": plan.service.desired_count},
     order=5,
 )

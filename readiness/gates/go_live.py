@@ -432,6 +432,8 @@ def _gaps(seen: Observation) -> Iterator[Gap]:
             yield Gap(what=f"{whose} commit", why="there was no git checkout to ask; name it with --commit")
     if not service.tasks:
         yield Gap(what="tasks", why="no task of the service runs")
+    elif len(service.tasks) < service.running:
+        yield Gap(what="tasks", why=f"{service.running} run, and ECS described {len(service.tasks)} of them")
     for task in service.tasks:
         for container in sorted({*task.digests, *approved.digests}):
             if not task.digests.get(container):

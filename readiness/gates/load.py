@@ -513,4 +513,11 @@ GATE: Gate[Settings, Observation] = Gate(
     observe=observe,
     judge=judge,
     rebuild=rebuilt,
+    terms=lambda plan: {
+        "objectives": load_objectives(plan),
+        "arrivals": plan.workload.arrivals,
+        "ramp": plan.workload.ramp,
+        "hold": plan.workload.hold,
+        "cache_hit_values": plan.workload.cache_hit_values,
+    },
 )

@@ -14,10 +14,11 @@ import pytest
 from readiness import waivers
 from readiness.cli import command
 from readiness.decide import ExitCode
+from readiness.drill_orders import alarmed, method_of
 from readiness.estimate import estimate, findings
 from readiness.first_plan import Answers, first_plan
-from readiness.model import Environment
-from readiness.plan import load_plan
+from readiness.model import Environment, Plan
+from readiness.plan import load_plan, parse
 
 REPOSITORY = Path(__file__).parents[2]
 FLAGS = ("--name", "shop", "--image", "shop:1.4.2", "--yes")
@@ -67,6 +68,23 @@ def test_the_plan_is_valid_by_the_published_schema():
     jsonschema.validate(tomllib.loads(first_plan(Answers(name="shop", image="shop:1"), "x.json")), schema)
 
 
+def test_a_first_plan_asks_for_everything_that_the_shipped_plan_asks_for():
+    """What the shipped plan's rehearsal shows to be enough for a GO is what a first plan starts with."""
+    first = parse(Plan, tomllib.loads(first_plan(Answers(name="shop", image="shop:1"), "")), "first")
+    shipped = load_plan(REPOSITORY / "readiness.toml")
+
+    assert first.gates.required == shipped.gates.required
+    assert (first.budget, first.notify, first.embedded.confirms) == (
+        shipped.budget,
+        shipped.notify,
+        shipped.embedded.confirms,
+    )
+    assert first.aws.production_stacks == shipped.aws.production_stacks
+    assert {method_of(first, each) for each in alarmed(first)} == {
+        method_of(shipped, each) for each in alarmed(shipped)
+    }
+
+
 def test_text_that_is_odd_stays_what_it_is(folder):
     odd = 'r.example.com/"shop"\\<<port>>:é'
 
@@ -110,13 +128,14 @@ def test_a_register_that_is_there_stays_and_one_that_is_not_is_valid(folder):
 
 
 def test_on_a_terminal_what_no_flag_says_is_asked_for(folder, monkeypatch, capsys):
-    monkeypatch.setattr("sys.stdin", Terminal("\nshop\n9000\n\n/cart\n50\n\n\n"))
+    monkeypatch.setattr("sys.stdin", Terminal("\nshop\n9000\n\n/cart\n50\n\n\nme@example.com\n"))
 
     assert command(["init", "--image", "shop:1"]) == 0
 
     plan = load_plan(folder / "readiness.toml")
     assert (plan.service.name, plan.service.port, plan.workload.scenarios[0].path) == ("shop", 9000, "/cart")
     assert plan.workload.arrivals.rate_per_s == 50
+    assert plan.notify.emails == plan.embedded.confirms == ("me@example.com",)
     assert "Its container image" not in capsys.readouterr().err
 
 

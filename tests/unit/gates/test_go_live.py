@@ -174,7 +174,12 @@ def test_a_changed_task_definition_fails_unless_the_plan_says_that_it_may(change
 
 
 def test_more_tasks_than_approved_are_no_fault_and_fewer_are():
-    more = with_service(desired=4, running=4, targets={"primary": {"healthy": 4}})
+    more = with_service(
+        desired=4,
+        running=4,
+        targets={"primary": {"healthy": 4}},
+        tasks=tuple(a_task(f"t{at}", "ab"[at % 2]) for at in range(4)),
+    )
 
     assert outcome(more) is Outcome.PASSED
     assert rules(with_service(desired=1, running=1)) == {"too-few-wanted"}
