@@ -29,11 +29,13 @@ PEOPLE = 2
 
 def same_person(one: str, other: str) -> bool:
     """Say whether two names are one: case, spaces and ways to write a letter make no other person."""
-    return _person(one) == _person(other)
+    return person(one) == person(other)
 
 
-def _person(name: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+def person(name: str) -> str:
+    """Return a name as it is compared: without case, spacing, what nobody sees, or another way to write a letter."""
+    seen = "".join(letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
+    return " ".join(seen.casefold().split())
 
 
 def may_answer(owner: Owner, name: str) -> bool:
@@ -207,7 +209,7 @@ def _alone(owners: Mapping[str, Owner], standings: Sequence[SignatureStanding]) 
     signed = [each.filed for each in standings if each.in_force and each.filed.signature.decision == "go"]
     if len({each.signature.role for each in signed}) < len(owners):
         return []
-    people = {_person(each.signature.name) for each in signed}
+    people = {person(each.signature.name) for each in signed}
     keys = {each.key for each in signed if each.key}
     if len(people) < PEOPLE:
         return [f"sign-off: {signed[0].signature.name} signed for every role; {PEOPLE} different people have to sign"]

@@ -90,6 +90,9 @@ FLEET_ORDER_VARIABLE: Final = "READINESS_LOAD_ORDER"
 SERVICE_CONTAINER: Final = "service"
 """Name of the service's container in its task definition."""
 
+NEVER_WAIVED: Final = ("go-live/not-go", "go-live/not-passed", "go-live/other-digest", "go-live/other-environment")
+"""Rules of findings that say that something else than what was approved is live: no waiver can approve it."""
+
 RETAINED_RULE: Final = "leftovers/retained"
 """Rule of a finding that tells of something that stays because the plan says so."""
 

@@ -268,6 +268,18 @@ def changed_meanwhile(registration: Registration) -> tuple[str, ...]:
     )
 
 
+def standing_in_the_way(record: Record) -> tuple[str, ...]:
+    """Return a reason for each fact of a run that no gate tells of, and with which nobody may go live."""
+    reasons = []
+    if record.leftovers:
+        reasons.append(f"leftovers: {len(record.leftovers)} may still exist: {', '.join(record.leftovers)}")
+    if record.environment is Environment.AWS and record.candidate.dirty:
+        reasons.append("candidate: the work tree had uncommitted changes, so no commit names what was tested")
+    if record.environment is Environment.AWS and record.registration.allow_dirty:
+        reasons.append("pre-registration: the run was begun with --allow-dirty, as a rehearsal")
+    return tuple(reasons)
+
+
 def verdict(
     results: Sequence[GateResult],
     *,

@@ -86,6 +86,7 @@ def decided(
             *shortfalls(plan.criteria, facts),
             *approval.missing(plan.owners, items, standings),
             *approval.lapsed(accepted, waivers, decided_at.date()),
+            *decide.standing_in_the_way(record),
         ),
     )
     return Decision(

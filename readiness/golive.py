@@ -78,7 +78,9 @@ def ask(asked: Asked, narrator: Narrator) -> tuple[GateResult, Environment]:
     """
     bundle = asked.bundle
     frozen, register = frozen_of(bundle)
-    approved = approved_by(bundle, datetime.now(UTC))
+    now = datetime.now(UTC)
+    _check_dates(sign_off.read(bundle, frozen), now)
+    approved = approved_by(bundle, now)
     connection = reach(asked, frozen)
     stack, cluster, service = cutover.find(
         connection.client, asked.stack, service=asked.service, account=connection.account, region=connection.region
@@ -112,6 +114,21 @@ def ask(asked: Asked, narrator: Narrator) -> tuple[GateResult, Environment]:
         BundleWriter(bundle).put_json(RESULT, GateResult, result)
         evidence.seal_after(bundle, evidence.GO_LIVE)
     return result, connection.environment
+
+
+def _check_dates(signed: SignOff, now: datetime) -> None:
+    """Refuse what was signed after now: it could be left out of a decision that is held against an instant.
+
+    Raises:
+        EvidenceError: names it.
+    """
+    acts = {each.path: each.tick.at for each in signed.ticks}
+    acts |= {each.path: each.signature.at for each in signed.signatures}
+    late = [f"{path} ({at:%Y-%m-%d %H:%M} UTC)" for path, at in acts.items() if at > now]
+    if late:
+        raise EvidenceError(
+            f"Written down after now: {', '.join(late)}.", hint="Set the clock of this machine, or of whoever signed."
+        )
 
 
 def _look(frozen: Plan, register: tuple[Waiver, ...], context: Context) -> GateResult:

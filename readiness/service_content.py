@@ -11,11 +11,15 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from pydantic import Field
 
 from readiness.model import record
 
 Content = dict[str, str]
+PathOrGlob = Annotated[str, Field(pattern=r"[^*?\[\].]{3}")]
+"""A path of a content, or a glob of such: one that names nothing would excuse whatever differs."""
 
 UNKNOWN: Final = "(not known)"
 """A value that only CloudFormation knows: it is compared with nothing."""

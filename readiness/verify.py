@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from readiness import decide, evidence, gates, plan, report, sign_off, waivers
+from readiness import controls, decide, evidence, gates, plan, report, sign_off, waivers
 from readiness.decision import SignOff, decided
 from readiness.errors import EvidenceError, PlanError
 from readiness.gate import Gate
 from readiness.golive import verify_go_live
 from readiness.loadgen import workload_files
-from readiness.model import Decision, GateResult, Judgement, Plan, Record, Waiver
+from readiness.model import ControlShown, Decision, GateResult, Judgement, Plan, Record, Waiver
 from readiness.run import checked, remaining, result_of, settings_of
 
 
@@ -57,11 +57,12 @@ def verify(bundle: Path, *, gone_live: bool = True) -> Verified:
     computed = decided(told, frozen, evidence.files(bundle))
     _check_registration(bundle, record)
     _check_register(record, frozen, register, again)
+    _contains("leftovers", record.leftovers, remaining(again))
     _same("outcome", record.outcome, computed.outcome)
     _same("verdict", record.verdict, computed.verdict)
     _same("unused_waivers", record.unused_waivers, decide.unused(register, again))
     _same("reasons", record.reasons, computed.reasons)
-    _contains("leftovers", record.leftovers, remaining(again))
+    _check_controls(bundle, record, frozen, register)
     for name, data in report.told_of(record, frozen, computed).items():
         _same(name, data, evidence.read_bytes(bundle, name))
     signed = sign_off.read(bundle, frozen)
@@ -100,6 +101,21 @@ def _check_register(record: Record, frozen: Plan, register: tuple[Waiver, ...], 
     at = record.decided_at if written is None else written.started_at
     told = decide.register_result(register, again, frozen.gates.required, record.started_at.date(), at)
     _same(f"results[{decide.REGISTER}]", written, told)
+
+
+def _check_controls(bundle: Path, record: Record, frozen: Plan, register: tuple[Waiver, ...]) -> None:
+    """Plant every fault again, and refuse a bundle that tells another end of one, or hides one that got through."""
+    if not (bundle / evidence.CONTROLS).exists():
+        if not record.troubles:
+            raise EvidenceError(f"The bundle holds no {evidence.CONTROLS}, and no reason why.")
+        return
+    written = evidence.read_json(bundle, evidence.CONTROLS, tuple[ControlShown, ...])
+    again = controls.on_evidence(
+        bundle, record, frozen, register, lambda gate: settings_of(gate, frozen, evidence.PLAN)
+    )
+    _same(evidence.CONTROLS, {each.id: each.came_to for each in written}, {each.id: each.came_to for each in again})
+    told = [f"A planted fault got through: {row.plants} ({row.id})" for row in controls.let_through(again)]
+    _contains("troubles", record.troubles, tuple(told))
 
 
 def _check_registration(bundle: Path, record: Record) -> None:

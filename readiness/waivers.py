@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from readiness import contract
+from readiness.approval import same_person
 from readiness.decide import covers
 from readiness.errors import Fault, PlanError
 from readiness.model import Waiver
@@ -109,7 +111,7 @@ def check(waiver: Waiver, file: str, table: str, max_age: timedelta) -> None:
     for key in ("rule", "subject", "owner", "approver"):
         if not getattr(waiver, key).strip():
             raise PlanError(file, f"{table}.{key}", "is empty", hint=_HINT)
-    if _person(waiver.owner) == _person(waiver.approver):
+    if same_person(waiver.owner, waiver.approver):
         raise PlanError(
             file,
             f"{table}.approver",
@@ -137,6 +139,14 @@ def check(waiver: Waiver, file: str, table: str, max_age: timedelta) -> None:
             f"{waiver.rule!r} names no scanner, so it would waive too much",
             hint="Write the rule as the finding spells it: 'checkov/CKV_AWS_26', 'readiness/root-container'.",
         )
+    covered = [rule for rule in contract.NEVER_WAIVED if fnmatchcase(rule, waiver.rule)]
+    if covered:
+        raise PlanError(
+            file,
+            f"{table}.rule",
+            f"{waiver.rule!r} covers {', '.join(covered)}, which nobody can accept",
+            hint="Name the rules that are meant.",
+        )
     if waiver.expires < waiver.created:
         raise PlanError(file, f"{table}.expires", f"{waiver.expires} is before created, {waiver.created}")
     if waiver.expires - waiver.created > max_age:
@@ -155,8 +165,3 @@ def _check_twin(earlier: Sequence[Waiver], waiver: Waiver, file: str, table: str
             raise PlanError(
                 file, f"{table}.subject", f"{waiver.rule} on {waiver.subject!r} is already {TABLE}[{index}]"
             )
-
-
-def _person(name: str) -> str:
-    """Return a name as it is compared: without case, spacing, or another way to write the same letters."""
-    return " ".join(unicodedata.normalize("NFKC", name).split()).casefold()

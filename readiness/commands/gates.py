@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -33,6 +33,11 @@ def _gates(arguments: argparse.Namespace) -> int:
 
 
 def _setting(value: object) -> str:
+    return json.dumps(value, default=_plain)
+
+
+def _plain(value: object) -> object:
+    """Return what JSON knows for a value of a plan that it does not know."""
     if isinstance(value, timedelta):
-        return f'"{spell_duration(value)}"'
-    return json.dumps(value, default=str)
+        return spell_duration(value)
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)

@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from readiness import decide, evidence, gates
-from readiness.controls import alarms, decision, drills, leftovers, load, runbooks, scans
+from readiness.controls import alarms, cost, decision, drills, fidelity, leftovers, load, runbooks, scans
 from readiness.controls.control import AnyControl, NothingToSpoilError
 from readiness.errors import ReadinessError
 from readiness.gate import Gate
 from readiness.model import ControlShown, Judgement, Outcome, Plan, Record, Waiver
 
 CONTROLS: tuple[AnyControl, ...] = (
+    *cost.CONTROLS,
     *scans.CONTROLS,
     *runbooks.CONTROLS,
+    *fidelity.CONTROLS,
     *load.CONTROLS,
     *alarms.CONTROLS,
     *drills.CONTROLS,

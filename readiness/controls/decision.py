@@ -68,7 +68,7 @@ def controls(record: Record, plan: Plan, files: Collection[str]) -> Iterator[Con
 
 
 def _as_if_signed(record: Record, plan: Plan, files: Collection[str]) -> Signed:
-    """Return the record's passed gates, as if seen on AWS and signed by everybody."""
+    """Return the record's passed gates, as if all was committed, seen on AWS, written down, and signed by everybody."""
     passed = tuple(result for result in record.results if result.outcome is Outcome.PASSED)
     required = tuple(gate for gate in record.required if gate in {result.gate for result in passed})
     return Signed(
@@ -80,9 +80,11 @@ def _as_if_signed(record: Record, plan: Plan, files: Collection[str]) -> Signed:
             interrupted=False,
             troubles=(),
             leftovers=(),
+            candidate=replace(record.candidate, dirty=False),
+            registration=replace(record.registration, allow_dirty=False),
         ),
         plan=plan,
-        files=files,
+        files={*files, *(path for criterion in plan.criteria for path in criterion.artifacts)},
         sign_off=SignOff(
             bundle=_DIGEST, ticks=tuple(_ticks(record, plan)), signatures=tuple(_signatures(record, plan))
         ),
@@ -150,6 +152,16 @@ _FAULTS: tuple[tuple[str, str, Callable[[Signed], Signed]], ...] = (
         "harness-stumbled",
         "the harness itself failed",
         _of_record(lambda record: replace(record, troubles=("it failed",))),
+    ),
+    (
+        "leftovers",
+        "something of the run may still exist",
+        _of_record(lambda record: replace(record, leftovers=("a planted stack",))),
+    ),
+    (
+        "uncommitted",
+        "what was tested is in no commit",
+        _of_record(lambda record: replace(record, candidate=replace(record.candidate, dirty=True))),
     ),
     (
         "rehearsal",

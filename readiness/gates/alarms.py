@@ -102,6 +102,7 @@ class Observation:
 
     Attributes:
         undrilled: Alarm -> why it could not be drilled.
+        promised: Subjects of the alarms that the stack has by the plan.
         strangers: Messages in the inbox that are of no alarm of this clone.
         taken_as_confirmed: Addresses that the embedded AWS takes as confirmed because the plan says so.
     """
@@ -113,6 +114,7 @@ class Observation:
     taken_as_confirmed: tuple[str, ...] = ()
     max_detect: Duration
     max_clear: Duration
+    promised: tuple[str, ...] = ()
 
 
 # --- observing -------------------------------------------------------------------------------------------------------
@@ -140,6 +142,7 @@ def observe(ctx: Context, settings: Settings) -> Observation:
         taken_as_confirmed=ctx.plan.embedded.confirms if ctx.environment is Environment.EMULATED else (),
         max_detect=plan.max_detect,
         max_clear=plan.max_clear,
+        promised=drill_orders.alarmed(ctx.plan),
     )
 
 
@@ -324,6 +327,12 @@ def judge(seen: Observation, settings: Settings) -> Judgement:
     messages = [each for drilled in seen.drills for each in (drilled.alarm_message, drilled.ok_message) if each]
     findings = alarm_wiring.faults(seen.wiring, messages)
     gaps = [Gap(what=f"alarm {subject}", why=why) for subject, why in seen.undrilled.items()]
+    there = {each.subject for each in seen.wiring.alarms}
+    gaps += [
+        Gap(what=f"alarm {subject}", why="the plan promises it, and the stack has none such")
+        for subject in seen.promised
+        if subject not in there and subject not in seen.undrilled
+    ]
     gaps += [
         Gap(what=f"alarm {each.subject}", why="it was not drilled, so nobody saw it fire")
         for each in seen.wiring.alarms
@@ -381,7 +390,7 @@ def _faults(each: Drilled, seen: Observation) -> list[Finding]:
         ),
         (
             "not-notified",
-            _of(each.alarm_message, each, "ALARM"),
+            _of(each.alarm_message, each, "ALARM", seen.wiring.topic),
             f"went to ALARM, but no message of it was received within {detect:g} s",
             sent["ALARM"],
         ),
@@ -393,7 +402,7 @@ def _faults(each: Drilled, seen: Observation) -> list[Finding]:
         ),
         (
             "recovery-not-notified",
-            _of(each.ok_message, each, "OK"),
+            _of(each.ok_message, each, "OK", seen.wiring.topic),
             f"went back to OK, but no message of it was received within {clear:g} s",
             sent["OK"],
         ),
@@ -418,12 +427,12 @@ def _within(begun: datetime | None, at: datetime | None, limit: timedelta) -> da
     return at if in_time else None
 
 
-def _of(message: Notification | None, each: Drilled, state: str) -> datetime | None:
-    """Return when a message was received, if it is one of this alarm, this account and this change."""
+def _of(message: Notification | None, each: Drilled, state: str, topic: str) -> datetime | None:
+    """Return when a message was received, if it is one of this alarm, account, topic and change."""
     if message is None or each.injected_at is None:
         return None
     account = each.arn.split(":")[_ACCOUNT] if each.arn.count(":") > _ACCOUNT else ""
-    ours = (message.arn, message.account, message.state) == (each.arn, account, state)
+    ours = (message.arn, message.account, message.state, message.topic) == (each.arn, account, state, topic)
     return message.received_at if ours and message.changed_at >= each.injected_at else None
 
 
@@ -482,6 +491,10 @@ GATE = Gate(
     observation=Observation,
     observe=observe,
     judge=judge,
-    terms=lambda plan: {"max_detect": plan.drills.alarms.max_detect, "max_clear": plan.drills.alarms.max_clear},
+    terms=lambda plan: {
+        "max_detect": plan.drills.alarms.max_detect,
+        "max_clear": plan.drills.alarms.max_clear,
+        "promised": drill_orders.alarmed(plan),
+    },
     order=60,
 )

@@ -15,7 +15,7 @@ from readiness.gate import Context, Gate
 from readiness.live.deployed_values import DeployedValues
 from readiness.model import Finding, Gap, Judgement, Measurement, Plan, Positive, Severity, Stage, record
 from readiness.scan.template import Part, read_template
-from readiness.service_content import ANY, Content, Difference, as_api, compare, digest
+from readiness.service_content import ANY, Content, Difference, PathOrGlob, as_api, compare, digest
 
 _OWN = ("container.", "task.volumes", "task.networkMode")
 """Paths of which a template says everything: what is there beside it was added."""
@@ -27,7 +27,7 @@ class Settings:
 
     min_zones: Positive = 2
     """Over how many availability zones the tasks have to lie, if there are as many tasks."""
-    may_differ: tuple[str, ...] = ()
+    may_differ: tuple[PathOrGlob, ...] = ()
     """Paths of the content, or globs of them, at which the clone may be other than plan and template say."""
 
 

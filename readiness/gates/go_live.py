@@ -33,7 +33,7 @@ from readiness.model import (
     spell_duration,
 )
 from readiness.probe import CanaryRun, Probe, ProbeSeen
-from readiness.service_content import Comparison, compare
+from readiness.service_content import Comparison, PathOrGlob, compare
 
 _ALARMS_AT_ONCE = 100
 _WITHOUT_FAULT = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"})
@@ -45,7 +45,7 @@ class Settings:
 
     max_age: Duration = timedelta(days=7)
     """How old the decision may be."""
-    may_differ: tuple[str, ...] = ()
+    may_differ: tuple[PathOrGlob, ...] = ()
     """Paths of the content, or globs of them, at which production may be other than the clone."""
     steady_for: Duration = timedelta(minutes=1)
     """How long the service has to be steady without a break."""
@@ -370,7 +370,7 @@ def _running(seen: Observation, settings: Settings) -> Iterator[Finding]:
             message = f"runs {task.task_definition}, the service has {service.task_definition}"
             yield _fault("other-revision", task.task, message, "Wait for the deployment, or find out why it hangs.")
     why = deployed_service.unsteady(service)
-    if not why and _steady(seen) < settings.steady_for:
+    if not why and (seen.steady_since is None or _steady(seen) < settings.steady_for):
         before = f"; before, {seen.unsteady}" if seen.unsteady else ""
         why = f"it was seen steady for {_steady(seen).total_seconds():.0f} s only{before}"
     if why:

@@ -40,6 +40,10 @@ class Observation:
     """What a placeholder of ``retained`` stands for -> the name."""
 
 
+_RUNS_OWN = frozenset({"stack", "ecs-task", "task-definition"})
+"""What no plan can keep: it is what the run is torn down by, and without it nobody knows what else stands."""
+
+
 def observe(ctx: Context, settings: Settings) -> Observation:
     """Look with the run's own clients and ledger."""
     return look(ctx.clients, ctx.ledger)
@@ -212,7 +216,8 @@ def judge(seen: Observation, settings: Settings) -> Judgement:
     """Find what is still there and not meant to be, and what is meant to be and is not; the rest is a gap."""
     meant = meant_by(settings.retained, seen.names)
     there = [each for each in seen.resources if each.standing == "there"]
-    kept = {entry: [each for each in there if is_meant(each.name, name)] for entry, name in meant.items()}
+    may_stay = [each for each in there if each.kind not in _RUNS_OWN]
+    kept = {entry: [each for each in may_stay if is_meant(each.name, name)] for entry, name in meant.items()}
     told = [each for found in kept.values() for each in found]
     missing = [entry for entry in settings.retained if not kept.get(entry)] if seen.resources else []
     unknown = [each for each in seen.resources if each.standing == "unknown"]

@@ -56,6 +56,12 @@ def test_a_run_that_passed_on_aws_and_that_two_people_signed_is_go():
         (lambda: decision(required=("numbers", "words")), "words: was not asked"),
         (lambda: decision(interrupted=True), "the run was interrupted"),
         (lambda: decision(troubles=("It stumbled",)), "It stumbled"),
+        (lambda: decision(leftovers=("a role",)), "leftovers: 1 may still exist: a role"),
+        (lambda: decision(candidate=replace(a_record().candidate, dirty=True)), "candidate: the work tree had"),
+        (
+            lambda: decision(registration=replace(a_record().registration, allow_dirty=True)),
+            "pre-registration: the run was begun with --allow-dirty",
+        ),
         (lambda: decision(sign_off=SignOff()), "sign-off: release has not signed"),
         (lambda: decision(sign_off=signed(a_signature("release"))), "sign-off: security has not signed"),
         (lambda: decision(environment=Environment.EMULATED), REHEARSAL),

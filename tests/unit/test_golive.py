@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -143,6 +143,16 @@ def test_what_was_seen_and_what_it_came_to_are_bound_to_the_bundle(bundle, accou
     assert set(manifest["files"]) == {OBSERVATION, RESULT}
     assert evidence.check_manifest(bundle) == 4
     assert verify_go_live(bundle) == result
+
+
+def test_what_was_signed_after_now_is_refused_and_not_left_out(bundle, account, health, monkeypatch):
+    late = datetime.now(UTC) + timedelta(hours=1)
+    signed = Signature(role="release", name="Ada", decision="no-go", at=late, plan="sha256:1", seen_ticks={})
+    filed = FiledSignature(signature=signed, path="sign-off/signatures/001.json")
+    monkeypatch.setattr(golive.sign_off, "read", lambda folder, plan: SignOff(signatures=(filed,)))
+
+    with pytest.raises(EvidenceError, match=r"after now: sign-off/signatures/001\.json"):
+        looked(bundle)
 
 
 def test_another_image_is_no_go(bundle, account, health):

@@ -506,3 +506,36 @@ def test_an_observation_that_was_made_elsewhere_than_the_record_says_is_refused(
 
     with pytest.raises(EvidenceError, match="environment of numbers"):
         verify(sealed())
+
+
+def test_a_field_that_is_the_plans_cannot_be_another_in_the_evidence(sealed, known):
+    known[0] = replace(known[0], terms=lambda plan: {"values": (3.0,)})
+
+    with pytest.raises(EvidenceError, match=r"values of numbers = \(1\.0, 2\.0\)"):
+        verify(sealed())
+
+
+def test_a_gate_cannot_be_told_of_twice(bundle):
+    forge(bundle, lambda raw: raw["results"].append(raw["results"][0]))
+
+    with pytest.raises(EvidenceError, match="results = 3"):
+        verify(bundle)
+
+
+# --- planted faults --------------------------------------------------------------------------------------------------
+
+
+def test_what_became_of_a_planted_fault_cannot_be_told_otherwise(bundle):
+    edit_json(bundle / evidence.CONTROLS, lambda rows: rows[0].update(came_to="passed"))
+    seal_again(bundle)
+
+    with pytest.raises(EvidenceError, match=r"controls\.json"):
+        verify(bundle)
+
+
+def test_a_bundle_that_says_nothing_of_planted_faults_is_refused(bundle):
+    (bundle / evidence.CONTROLS).unlink()
+    seal_again(bundle)
+
+    with pytest.raises(EvidenceError, match="no controls"):
+        verify(bundle)

@@ -212,7 +212,15 @@ def test_a_false_positive_is_written_and_read(tmp_path: Path):
     assert entry.disposition == "false-positive"
 
 
-@pytest.mark.parametrize("approver", ["service team", " Service  team ", "ＳＥＲＶＩＣＥ team"])
+@pytest.mark.parametrize(
+    "approver", ["service team", " Service  team ", "ＳＥＲＶＩＣＥ team", "Service\u200b team", "Ser\u00advice team"]
+)
 def test_nobody_approves_their_own_however_they_write_their_name(tmp_path: Path, approver: str):
     with pytest.raises(PlanError, match="nobody approves"):
         load_waivers(register(tmp_path, ENTRY | {"approver": f'"{approver}"'}))
+
+
+@pytest.mark.parametrize("rule", ["go-live/*", "*/*", "go-live/not-go", "go-live/other-digest"])
+def test_nobody_waives_that_something_else_is_live_than_was_approved(tmp_path: Path, rule: str):
+    with pytest.raises(PlanError, match="which nobody can accept"):
+        load_waivers(register(tmp_path, ENTRY | {"rule": f'"{rule}"'}))

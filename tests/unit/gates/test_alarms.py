@@ -149,9 +149,10 @@ def test_a_threshold_that_never_trips_fails_and_says_that_the_fault_was_there():
         {"account": "999999999999"},
         {"state": "OK"},
         {"changed_at": at(-1)},
+        {"topic": TOPIC + "-of-another-clone"},
     ],
 )
-def test_a_message_of_another_alarm_account_state_or_time_is_none(wrong):
+def test_a_message_of_another_alarm_account_state_time_or_topic_is_none(wrong):
     seen = drilled(alarm_message=replace(message("ALARM", 7), **wrong))
 
     assert rules(seen) == ["alarms/not-notified"]
@@ -196,6 +197,19 @@ def test_an_alarm_that_cannot_be_drilled_is_a_gap_that_says_why():
 
     assert outcome(seen) is Outcome.INCONCLUSIVE
     assert [(gap.what, gap.why) for gap in judge(seen, Settings()).gaps] == [("alarm probe", "it has no alarm")]
+
+
+def test_a_step_that_came_after_its_limit_is_one_that_did_not_come():
+    late = drilled(alarm_at=at(301), alarm_message=message("ALARM", 302), removed_at=at(302), ok_at=at(310))
+    assert rules(late)[0] == "alarms/never-fired"
+    assert rules(drilled(ok_at=at(308), ok_message=message("OK", 309))) == ["alarms/not-cleared"]
+
+
+def test_an_alarm_that_the_plan_promises_and_the_stack_lacks_is_a_gap():
+    seen = replace(SEEN, promised=("error-ratio", "latency-p95"))
+
+    assert [gap.what for gap in judge(seen, Settings()).gaps] == ["alarm latency-p95"]
+    assert outcome(seen) is Outcome.INCONCLUSIVE
 
 
 def test_no_alarm_at_all_is_inconclusive():

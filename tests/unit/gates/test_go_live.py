@@ -9,9 +9,10 @@ import pytest
 
 from readiness import decide
 from readiness.cutover import Approved, Stack
-from readiness.errors import ReadinessError
+from readiness.errors import PlanError, ReadinessError
 from readiness.gates.go_live import AlarmSeen, Observation, Settings, Watch, alarm_states, judge, observe
 from readiness.model import Environment, Outcome, Severity, Verdict
+from readiness.plan import parse
 from readiness.probe import CanaryRun, ProbeSeen
 from tests.unit.deployed import CONTENT, GOOD, NOTHING, OTHER, a_deployment, a_service, a_task, content
 from tests.unit.samples import BLOCKING, T0, FakeClient, a_context
@@ -216,6 +217,22 @@ def test_a_service_that_was_not_steady_for_long_enough_fails_and_says_what_it_wa
     assert rules(seen) == {"not-steady"}
     assert "steady for 20 s only; before, 1 of 2 tasks run" in message(seen)
     assert outcome(seen, Settings(steady_for=timedelta(seconds=20))) is Outcome.PASSED
+
+
+def test_a_service_that_the_last_look_did_not_find_steady_fails_however_short_it_has_to_be():
+    seen = replace(SEEN, steady_since=None, unsteady="1 of 2 tasks run, 0 are pending")
+
+    assert outcome(seen, Settings(steady_for=timedelta(0))) is Outcome.FAILED
+
+
+def test_a_glob_names_something():
+    assert parse(Settings, {"may_differ": ["task.*"]}, "plan.toml", "x").may_differ == ("task.*",)
+
+
+@pytest.mark.parametrize("entry", ["*", "**", "*.*", "?*"])
+def test_a_glob_that_names_nothing_is_refused(entry):
+    with pytest.raises(PlanError, match="may_differ"):
+        parse(Settings, {"may_differ": [entry]}, "plan.toml", "x")
 
 
 def test_an_alarm_that_rings_fails():

@@ -7,7 +7,7 @@ import pytest
 from readiness import contract, decide
 from readiness.errors import CloudError, PlanError
 from readiness.evidence import from_json, to_json
-from readiness.gates.leftovers import GATE, Observation, Settings, judge, look
+from readiness.gates.leftovers import GATE, Observation, Settings, judge, look, remaining
 from readiness.inventory import Resource
 from readiness.ledger import Ledger
 from readiness.model import Outcome, Severity, Stage
@@ -125,6 +125,14 @@ def test_an_entry_excuses_what_it_names_and_nothing_else():
 
 def test_where_nothing_was_deployed_nothing_can_have_stayed():
     assert judged(retained=("Inbox",)).findings == ()
+
+
+@pytest.mark.parametrize("kind", ["stack", "ecs-task", "task-definition"])
+def test_what_the_run_is_torn_down_by_cannot_stay_on_purpose(kind):
+    judgement = judged(resource("there", kind=kind, name=STACK), retained=("{stack}",))
+
+    assert {each.severity for each in judgement.findings} == {Severity.HIGH}
+    assert remaining(judgement) == [STACK]
 
 
 @pytest.mark.parametrize("entry", ["*", "readiness-*", "{stack}*", "{run_id}-*", "a*b"])
