@@ -77,6 +77,11 @@ def end_programs(run_id: str) -> None:
     await_end(lambda: programs_of(run_id), deadline_s=0)
 
 
+def is_run_id(text: str) -> bool:
+    """Say whether a text may be a run's id: nothing else becomes a path, or the end of a stack's name."""
+    return _RUN_ID.fullmatch(text) is not None
+
+
 def find_ledger(repository: Path, run_id: str) -> Path:
     """Return the path of a run's ledger, refusing names that are no run's."""
     runs = repository / RUNS

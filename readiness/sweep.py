@@ -73,7 +73,10 @@ def survey(
     standing = {_tags(stack).get(contract.TAG_RUN_ID) for stack in stacks}  # that of a refused stack among them
     for run_id, arns in sorted(_tagged(connection).items()):
         name = contract.STACK_NAME_PREFIX + run_id
-        if run_id not in standing:
+        if not aftermath.is_run_id(run_id):
+            why = f"something carries our tag, but {run_id!r} is no run's id"
+            found.append(Found(name=name, run_id="", choice="refuse", why=why))
+        elif run_id not in standing and name not in {stack["StackName"] for stack in stacks}:
             found.append(_orphan(connection, repository, run_id, name, len(arns)))
     return sorted(found, key=lambda each: (each.choice, each.name))
 
@@ -161,6 +164,9 @@ def _orphan(connection: Connection, repository: Path, run_id: str, name: str, co
     with TemporaryDirectory() as folder:
         ledger = _ledger(connection, repository, run_id, Path(folder))
         seen = leftovers.look(connection.client, ledger)
+        if any(each.kind == "stack" and each.standing == "there" for each in seen.resources):
+            why = f"something carries our tag (of run {run_id}), but the stack of that name was not judged as ours"
+            return Found(name=name, run_id="", choice="refuse", why=why)
         left = leftovers.remaining(
             leftovers.judge(seen, leftovers.Settings(retained=aftermath.retained_by_plan(ledger)))
         )

@@ -187,6 +187,37 @@ def test_a_tag_index_that_lags_behind_is_no_orphan(tmp_path):
     assert (found.choice, "none is left" in found.why) == ("leave", True)
 
 
+def topic_of(run):
+    return (run, "arn:aws:sns:eu-west-1:123456789012:topic")
+
+
+def test_what_carries_the_tag_of_a_refused_stack_does_not_make_that_stack_ours(tmp_path):
+    account = Account(a_stack("shop-prod", run_id=None, expires=-HOUR), tagged=[topic_of("shop-prod")])
+
+    assert chosen(survey(account, tmp_path)) == {"readiness-shop-prod": "refuse"}
+
+
+def test_a_stack_that_nobody_judged_is_refused_and_not_taken_for_gone(tmp_path):
+    account = Account(tagged=[topic_of(run_id(1))])
+    made_meanwhile = {"StackName": f"readiness-{run_id(1)}", "StackId": "arn:1", "StackStatus": "CREATE_IN_PROGRESS"}
+    account.services["cloudformation"].answers |= {
+        "list_stacks": {"StackSummaries": [made_meanwhile]},
+        "list_stack_resources": {"StackResourceSummaries": []},
+    }
+
+    assert chosen(survey(account, tmp_path)) == {f"readiness-{run_id(1)}": "refuse"}
+
+
+def test_a_tag_that_is_no_runs_id_becomes_no_path(tmp_path):
+    account = Account(tagged=[topic_of("../../../outside")])
+
+    found = survey(account, tmp_path / "repository")
+    list(sweep.sweep(account.connection, tmp_path / "repository", found, print))
+
+    assert [each.choice for each in found] == ["refuse"]
+    assert list(tmp_path.rglob("ledger.jsonl")) == []
+
+
 # --- 200 stacks ------------------------------------------------------------------------------------------------------
 
 
