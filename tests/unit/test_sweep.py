@@ -295,6 +295,37 @@ def test_a_run_of_another_machine_gets_a_ledger_that_a_teardown_can_go_on_from(t
     assert ledger.entries()[0].details["target"] == "aws"
 
 
+def test_a_ledger_that_lost_its_lines_is_completed_before_it_is_followed(tmp_path, monkeypatch):
+    ledger = Ledger(tmp_path / RUNS / run_id(1) / "ledger.jsonl")
+    ledger.path.write_text('{"at": "2026-03-01T12:0')
+    account = Account(a_stack(run_id(1), expires=-HOUR))
+    monkeypatch.setattr(aftermath, "remove", lambda *_: ["gone"])
+
+    for _ in range(2):
+        list(sweep.sweep(account.connection, tmp_path, survey(account, tmp_path), print))
+
+    assert [entry.event for entry in ledger.entries()] == ["run-started", "connected", *["about-to-create"] * 2]
+    assert {entry.kind for entry in ledger.created()} == {"stack", "ecs-task"}
+
+
+def test_families_that_cannot_be_listed_leave_no_half_ledger_behind(tmp_path):
+    account = Account(a_stack(run_id(1), expires=-HOUR))
+    account.services["ecs"].answers["list_task_definition_families"] = client_error("ThrottlingException")
+
+    ((_, _, error),) = sweep.sweep(account.connection, tmp_path, survey(account, tmp_path), print)
+
+    assert "Listing task definitions failed" in str(error)
+    assert not (tmp_path / RUNS).exists()
+
+
+def test_the_survey_of_an_orphan_does_not_touch_its_ledger(tmp_path):
+    path = Ledger(tmp_path / RUNS / run_id(1) / "ledger.jsonl").path
+    path.write_text("unreadable\n")
+
+    assert chosen(survey(Account(tagged=[topic_of(run_id(1))]), tmp_path)) == {f"readiness-{run_id(1)}": "sweep"}
+    assert path.read_text() == "unreadable\n"
+
+
 def test_an_account_that_does_not_tell_is_an_error_never_an_empty_one(tmp_path):
     account = Account()
     account.services["cloudformation"].answers["describe_stacks"] = client_error("AccessDenied")
