@@ -17,7 +17,7 @@ from typing import Final
 
 from readiness import aftermath, doctor, evidence, gates, production, staging
 from readiness.cloud import Connection, connect, connect_embedded, reach_again, strays, translated
-from readiness.errors import ReadinessError, UsageError
+from readiness.errors import ReadinessError, TeardownError, UsageError
 from readiness.evidence import BundleWriter
 from readiness.gate import Context
 from readiness.interruption import Interrupted
@@ -26,7 +26,7 @@ from readiness.model import Candidate, Clone, GateResult
 from readiness.narrator import Narrator
 from readiness.plan import load_plan
 from readiness.registration import git_state
-from readiness.run import RUNS, Request, Run, agree, attempt, estimated, freeze
+from readiness.run import RUNS, Request, Run, agree, announced, attempt, estimated, freeze
 
 DRILLS: Final = ("alarms", "rollback", "task-loss")
 _CLONE = "clone.json"
@@ -40,7 +40,9 @@ def up(request: Request, narrator: Narrator) -> str:
 
     Raises:
         ReadinessError: it could not be deployed; what there was of it is gone again.
+        UsageError: nobody agreed to what it costs; nothing was made.
         TeardownError: something of it may still exist.
+        Interrupted: somebody ended it before it stood; it is gone again.
     """
     this = freeze(request, narrator)
     expires_at = this.started_at + this.plan.budget.clone_lifetime
@@ -66,6 +68,12 @@ def up(request: Request, narrator: Narrator) -> str:
             _stay(connection, this.ledger, expires_at)
         except Interrupted:
             narrator.warn("Interrupted: the clone is taken down.")
+            _destroy(this, connection)
+            if request.target == "aws" or not _has(this.ledger, _UP):
+                raise
+            return this.id
+        except UsageError:  # nobody agreed, so nothing was made
+            raise
         except BaseException:
             _destroy(this, connection)
             raise
@@ -112,9 +120,14 @@ def _destroy(this: Run, connection: Connection) -> None:
     """Destroy the clone and prove it, unless ``down`` has done so already."""
     if _has(this.ledger, _DOWN):
         return
-    with this.signals.tearing_down(), this.span("Destroy the clone"):
-        for line in _remove(this.id, connection, this.ledger, this.narrator.say):
-            this.narrator.say(line)
+    try:
+        with this.signals.tearing_down(), this.span("Destroy the clone"):
+            for line in _remove(this.id, connection, this.ledger, this.narrator.say):
+                this.narrator.say(line)
+    except Interrupted:
+        if left := announced(this, "the teardown was given up"):
+            raise TeardownError(left, hint=f"`readiness teardown {this.id}` finishes it.") from None
+        raise
 
 
 def _remove(run_id: str, connection: Connection, ledger: Ledger, narrate: Callable[[str], None]) -> list[str]:

@@ -1,14 +1,21 @@
-"""Which clone is meant by ``readiness drill`` and ``readiness down``."""
+"""How ``readiness up`` ends, and which clone is meant by ``readiness drill`` and ``readiness down``."""
 
 from __future__ import annotations
 
+import os
+import signal
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 
-from readiness import standing
-from readiness.errors import ReadinessError, UsageError
+from readiness import doctor, production, staging, standing
+from readiness.errors import ReadinessError, TeardownError, UsageError
+from readiness.interruption import Interrupted
 from readiness.ledger import FILE, Ledger
 from readiness.narrator import Narrator
-from readiness.run import RUNS
+from readiness.run import RUNS, Request
+from tests.unit.samples import PLAN
 
 ONE, TWO = "20260301-120000-aaaa", "20260301-120000-bbbb"
 
@@ -66,3 +73,69 @@ def test_two_drills_at_once_on_one_clone_are_refused(tmp_path):
         pytest.fail("it began")
     with standing._alone(tmp_path):
         pass
+
+
+# --- up --------------------------------------------------------------------------------------------------------------
+
+
+def interrupt(*args, **kwargs):
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def fail(error):
+    def failing(*args, **kwargs):
+        raise error
+
+    return failing
+
+
+@pytest.fixture
+def up(tmp_path, monkeypatch):
+    """Return a function that brings a clone up, with a cloud in which nothing happens but what a test puts there."""
+    (tmp_path / "readiness.toml").write_text(PLAN.replace('["numbers", "words"]', '["alarms"]'))
+    connection = SimpleNamespace(target="aws", client=None, variables={}, costs=False)
+    monkeypatch.setattr(standing, "connect", lambda *args, **kwargs: nullcontext(connection))
+    monkeypatch.setattr(production, "refuse", lambda *args: None)
+    monkeypatch.setattr(doctor, "cheap", lambda *args: [])
+    monkeypatch.setattr(staging, "synthesize", lambda *args, **kwargs: None)
+    monkeypatch.setattr(standing, "estimated", lambda *args: None)
+    monkeypatch.setattr(standing, "_remove", lambda *args: ["gone"])
+
+    def bring_up(target="aws", **steps):
+        for name, step in steps.items():
+            monkeypatch.setattr(staging if name == "deploy" else standing, name, step)
+        request = Request(
+            repository=tmp_path,
+            plan_file=tmp_path / "readiness.toml",
+            waivers_file=tmp_path / "waivers.toml",
+            target=target,
+            yes=True,
+        )
+        return standing.up(request, Narrator())
+
+    return bring_up
+
+
+@pytest.mark.parametrize("target", ["aws", "embedded"])
+@pytest.mark.parametrize("step", ["agree", "deploy"])
+def test_a_clone_that_is_interrupted_before_it_stands_is_taken_down_and_not_told_as_up(up, target, step):
+    removed = []
+
+    with pytest.raises(Interrupted):
+        up(target, **{step: interrupt, "_remove": lambda run_id, *_: removed.append(run_id) or []})
+    assert len(removed) == 1
+
+
+def test_a_teardown_that_is_given_up_names_what_may_be_left(up):
+    def deploy(*args, ledger, **kwargs):
+        ledger.about_to_create("stack", "readiness-x")
+        interrupt()
+
+    with pytest.raises(TeardownError, match="stack readiness-x") as caught:
+        up(deploy=deploy, _remove=lambda *args: [interrupt(), interrupt()])
+    assert "readiness teardown" in caught.value.hint
+
+
+def test_whoever_does_not_agree_is_told_so_and_nothing_is_torn_down(up):
+    with pytest.raises(UsageError, match="Not confirmed"):
+        up(agree=fail(UsageError("Not confirmed: nothing was made.")), _remove=fail(TeardownError(["a queue"])))
