@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from readiness import contract, runner
 from readiness.cloud import await_end, programs_of, reach_again, servers, strays
 from readiness.errors import CloudError, ReadinessError, TeardownError
 from readiness.gates import leftovers
+from readiness.interruption import Interrupted, Signals
 from readiness.ledger import FILE, Entry, Ledger
 from readiness.removal import remove_run
 from readiness.run import RUNS
@@ -48,10 +50,29 @@ def teardown(repository: Path, run_id: str, narrate: Callable[[str], None]) -> l
     if begun is None:
         return [f"{run_id}: its ledger announces nothing; nothing was made"]
     refuse_living(run_id, entries)
-    end_programs(run_id)
-    if begun.details["target"] == "embedded":
-        return teardown_embedded(run_id, entries)
-    return teardown_aws(run_id, begun, ledger, narrate)
+    with seen_through(run_id, ledger, narrate):
+        end_programs(run_id)
+        if begun.details["target"] == "embedded":
+            return teardown_embedded(run_id, entries)
+        return teardown_aws(run_id, begun, ledger, narrate)
+
+
+@contextmanager
+def seen_through(run_id: str, ledger: Ledger, warn: Callable[[str], None]) -> Iterator[None]:
+    """Let a teardown finish: in the block the first signal only says that another one gives up.
+
+    Raises:
+        TeardownError: it was given up; names all that the run announced.
+    """
+    signals = Signals()
+    try:
+        with signals.caught(warn), signals.tearing_down():
+            yield
+    except Interrupted:
+        left = [f"{entry.kind} {entry.name} (the teardown was given up)" for entry in ledger.created()]
+        if not left:
+            raise
+        raise TeardownError(left, hint=f"To finish it: readiness teardown {run_id}") from None
 
 
 def refuse_living(run_id: str, entries: tuple[Entry, ...]) -> None:

@@ -147,13 +147,14 @@ def down(repository: Path, run_id: str | None, narrate: Callable[[str], None]) -
     ledger = _ledger(repository, run_id)
     run_id = ledger.path.parent.name
     connection = _reach(ledger)
-    lines = _remove(run_id, connection, ledger, narrate)
-    if connection.target == "embedded":
-        ids = [entry.name for entry in ledger.entries() if entry.event == "embedded-aws-ready"]
-        until = time.monotonic() + _ENDING_S
-        while any(strays(each) for each in ids) and time.monotonic() < until:
-            time.sleep(0.2)
-        lines += aftermath.teardown_embedded(run_id, ledger.entries())[1:]
+    with aftermath.seen_through(run_id, ledger, narrate):
+        lines = _remove(run_id, connection, ledger, narrate)
+        if connection.target == "embedded":
+            ids = [entry.name for entry in ledger.entries() if entry.event == "embedded-aws-ready"]
+            until = time.monotonic() + _ENDING_S
+            while any(strays(each) for each in ids) and time.monotonic() < until:
+                time.sleep(0.2)
+            lines += aftermath.teardown_embedded(run_id, ledger.entries())[1:]
     return lines
 
 

@@ -75,6 +75,25 @@ def test_two_drills_at_once_on_one_clone_are_refused(tmp_path):
         pass
 
 
+@pytest.fixture
+def on_aws(tmp_path, monkeypatch):
+    """A clone that is up on AWS, which can be reached."""
+    a_run(tmp_path, ONE, "clone-up")
+    ledger = Ledger(tmp_path / RUNS / ONE / FILE)
+    ledger.about_to_create("stack", f"readiness-{ONE}")
+    monkeypatch.setattr(standing, "_reach", lambda ledger: SimpleNamespace(target="aws", client=None))
+    return ledger
+
+
+def test_taking_a_clone_down_takes_two_interruptions_to_give_up(tmp_path, monkeypatch, on_aws):
+    monkeypatch.setattr(standing, "_remove", lambda *args: [interrupt(), "gone"])
+    assert down(tmp_path)[-1] == "gone"
+
+    monkeypatch.setattr(standing, "_remove", lambda *args: [interrupt(), interrupt()])
+    with pytest.raises(TeardownError, match=f"stack readiness-{ONE}"):
+        down(tmp_path)
+
+
 # --- up --------------------------------------------------------------------------------------------------------------
 
 
