@@ -178,12 +178,10 @@ def note(ledger: Ledger, event: str, **what: str) -> None:
 
 
 def _list_first(cloudformation: Any, stack_id: str, ledger: Ledger) -> None:
-    """Write down the resources of a stack that failed half-way: nobody did, and soon nobody can.
+    """Write down the resources of a stack whose runner did not come to it, or not to the end: soon nobody can.
 
     That they cannot be listed is no reason to leave them standing.
     """
-    if any(entry.event == "resource" for entry in ledger.entries()):
-        return
     try:
         staging.record_resources(cloudformation, stack_id, ledger)
     except ReadinessError as error:
