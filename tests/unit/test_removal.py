@@ -165,6 +165,22 @@ def test_a_bucket_that_cannot_be_emptied_is_told_and_the_deletion_is_tried_all_t
     assert "not-cleared" in events(ledger)
 
 
+def refuse_other_world(service):
+    raise CloudError(f"{service} would be asked elsewhere.")
+
+
+@pytest.mark.parametrize(
+    ("bucket", "s3"),
+    [(BUCKET, refuse_other_world), (BUCKET | {"PhysicalResourceId": None}, lambda service: FakeClient())],
+)
+def test_whatever_keeps_an_obstacle_from_being_cleared_is_told_and_ends_nothing(ledger, bucket, s3):
+    bucket = {key: value for key, value in bucket.items() if value}
+
+    removal._clear_the_way(s3, [bucket], ledger)
+
+    assert events(ledger) == ["about-to-clear", "not-cleared"]
+
+
 def test_a_stack_that_does_not_go_in_time_is_a_leftover(clock, ledger):
     list_queue(ledger)
 
@@ -326,6 +342,20 @@ def test_a_task_that_cannot_be_stopped_keeps_nothing_else_standing_and_is_told(l
     assert "teardown-step-failed" in events(ledger)
     assert account("cloudformation").called("delete_stack")
     assert f"delete /aws/lambda/{FUNCTION}" in account.done
+
+
+def test_a_cluster_of_others_that_goes_meanwhile_keeps_no_task_of_ours_running(ledger):
+    announce(ledger)
+    account = Account()
+    account("ecs").answers |= {
+        "list_clusters": {"clusterArns": ["gone", "cluster"]},
+        "list_tasks": lambda cluster, startedBy: (
+            client_error("ClusterNotFoundException") if cluster == "gone" else {"taskArns": ["task"]}
+        ),
+    }
+
+    assert removal.remove_run(account, RUN, ledger) == []
+    assert "stop task" in account.done
 
 
 def test_a_stack_that_stays_is_no_reason_to_let_a_log_group_stay(ledger):
