@@ -17,7 +17,7 @@ from readiness.errors import CloudError, ReadinessError, TeardownError
 from readiness.gates import leftovers
 from readiness.interruption import Interrupted, Signals
 from readiness.ledger import FILE, Entry, Ledger
-from readiness.removal import remove_run
+from readiness.removal import note, remove_run
 from readiness.run import RUNS
 
 _STOP_DEADLINE_S = 30.0
@@ -53,8 +53,18 @@ def teardown(repository: Path, run_id: str, narrate: Callable[[str], None]) -> l
     with seen_through(run_id, ledger, narrate):
         end_programs(run_id)
         if begun.details["target"] == "embedded":
-            return teardown_embedded(run_id, entries)
-        return teardown_aws(run_id, begun, ledger, narrate)
+            lines = teardown_embedded(run_id, entries)
+        else:
+            lines = teardown_aws(run_id, begun, ledger, narrate)
+        note_down(run_id, ledger)
+        return lines
+
+
+def note_down(run_id: str, ledger: Ledger) -> None:
+    """Write down that a clone which ``readiness up`` left is gone, so that nobody takes it for one that is up."""
+    events = {entry.event for entry in ledger.entries()}
+    if "clone-up" in events and "clone-down" not in events:
+        note(ledger, "clone-down", name=run_id)
 
 
 @contextmanager

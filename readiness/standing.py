@@ -256,6 +256,8 @@ def _ledger(repository: Path, run_id: str | None) -> Ledger:
         return ledger
     found = [Ledger(path) for path in sorted((repository / RUNS).glob(f"*/{FILE}"))]
     standing = [ledger for ledger in found if _has(ledger, _UP) and not _has(ledger, _DOWN)]
+    if len(standing) > 1:
+        standing = [ledger for ledger in standing if not _died(ledger)]
     if len(standing) != 1:
         known = ", ".join(ledger.path.parent.name for ledger in standing)
         raise UsageError(
@@ -263,6 +265,14 @@ def _ledger(repository: Path, run_id: str | None) -> Ledger:
             hint="Name the run." if standing else "`readiness up` makes one.",
         )
     return standing[0]
+
+
+def _died(ledger: Ledger) -> bool:
+    """Say whether a clone went with its embedded AWS, as when ``up`` was killed."""
+    entries = ledger.entries()
+    embedded = any(entry.event == "run-started" and entry.details.get("target") == "embedded" for entry in entries)
+    ids = [entry.name for entry in entries if entry.event == "embedded-aws-ready"]
+    return embedded and not any(strays(each) for each in ids)
 
 
 def _has(ledger: Ledger, event: str) -> bool:

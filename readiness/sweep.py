@@ -234,9 +234,11 @@ def sweep(
         try:
             aftermath.end_programs(each.run_id)
             ledger = _ledger(connection, repository, each.run_id)
-            return each, aftermath.remove(connection.client, each.run_id, ledger, narrate), None
+            proven = aftermath.remove(connection.client, each.run_id, ledger, narrate)
         except ReadinessError as error:
             return each, [], error
+        aftermath.note_down(each.run_id, ledger)
+        return each, proven, None
 
     pool = ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="sweep")
     try:

@@ -170,6 +170,16 @@ def test_a_process_that_cannot_be_ended_is_a_leftover(ledger, teardown, processe
         teardown()
 
 
+def test_a_clone_that_was_left_up_is_noted_as_down_once(ledger, teardown, processes):
+    embedded(ledger)
+    ledger.note("clone-up", name=RUN)
+
+    teardown()
+    teardown()
+
+    assert [entry.event for entry in ledger.entries()].count("clone-down") == 1
+
+
 # --- a run on AWS ----------------------------------------------------------------------------------------------------
 
 

@@ -20,9 +20,9 @@ from tests.unit.samples import PLAN
 ONE, TWO = "20260301-120000-aaaa", "20260301-120000-bbbb"
 
 
-def a_run(repository, run_id, *events):
+def a_run(repository, run_id, *events, target="embedded"):
     ledger = Ledger(repository / RUNS / run_id / FILE)
-    ledger.note("run-started", name=run_id, target="embedded", region="eu-west-1")
+    ledger.note("run-started", name=run_id, target=target, region="eu-west-1")
     for event in events:
         ledger.note(event, name=run_id)
 
@@ -48,11 +48,18 @@ def test_a_clone_that_was_taken_down_is_not_up(tmp_path):
 
 
 def test_of_two_clones_one_has_to_be_named(tmp_path):
-    a_run(tmp_path, ONE, "clone-up")
-    a_run(tmp_path, TWO, "clone-up")
+    a_run(tmp_path, ONE, "clone-up", target="aws")
+    a_run(tmp_path, TWO, "clone-up", target="aws")
 
     with pytest.raises(UsageError, match=f"Several clones may be up: {ONE}, {TWO}"):
         down(tmp_path)
+
+
+def test_of_several_clones_those_do_not_count_whose_embedded_aws_is_gone(tmp_path):
+    a_run(tmp_path, ONE, "clone-up")
+    a_run(tmp_path, TWO, "clone-up", target="aws")
+
+    assert standing._ledger(tmp_path, None).path.parent.name == TWO
 
 
 def test_a_clone_whose_embedded_aws_is_gone_is_said_to_be_gone(tmp_path):

@@ -261,6 +261,16 @@ def test_a_sweep_tears_down_what_was_chosen_and_nothing_else(tmp_path, crowd, mo
     assert sweep.leftovers_of(results) == []
 
 
+def test_a_clone_that_was_left_up_and_is_swept_is_noted_as_down(tmp_path, monkeypatch):
+    started(tmp_path, run_id(1), "clone-up")
+    account = Account(a_stack(run_id(1), expires=-HOUR))
+    monkeypatch.setattr(aftermath, "remove", lambda *_: ["gone"])
+
+    list(sweep.sweep(account.connection, tmp_path, survey(account, tmp_path), print))
+
+    assert Ledger(tmp_path / RUNS / run_id(1) / "ledger.jsonl").entries()[-1].event == "clone-down"
+
+
 def test_one_that_cannot_be_torn_down_keeps_no_other_from_it(tmp_path, monkeypatch):
     account = Account(*(a_stack(run_id(n), expires=-HOUR) for n in range(3)))
     errors = {run_id(0): TeardownError(["a queue"]), run_id(1): CloudError("no")}
