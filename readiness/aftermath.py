@@ -43,10 +43,7 @@ def teardown(repository: Path, run_id: str, narrate: Callable[[str], None]) -> l
     entries = ledger.entries()
     begun = next((entry for entry in entries if entry.event == "run-started"), None)
     if begun is None and entries:
-        raise ReadinessError(
-            f"The ledger of {run_id} does not say where the run stood: its first line is unreadable.",
-            hint=f"Read {ledger.path}, remove what it names, and look for the tag {contract.TAG_RUN_ID}={run_id}.",
-        )
+        raise nowhere(run_id, ledger)
     if begun is None:
         return [f"{run_id}: its ledger announces nothing; nothing was made"]
     refuse_living(run_id, entries)
@@ -65,6 +62,14 @@ def note_down(run_id: str, ledger: Ledger) -> None:
     events = {entry.event for entry in ledger.entries()}
     if "clone-up" in events and "clone-down" not in events:
         note(ledger, "clone-down", name=run_id)
+
+
+def nowhere(run_id: str, ledger: Ledger) -> ReadinessError:
+    """Return the error of a ledger that lost its first line."""
+    return ReadinessError(
+        f"The ledger of {run_id} does not say where the run stood: its first line is unreadable.",
+        hint=f"Read {ledger.path}, remove what it names, and look for the tag {contract.TAG_RUN_ID}={run_id}.",
+    )
 
 
 @contextmanager

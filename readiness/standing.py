@@ -227,19 +227,22 @@ def _alone(folder: Path) -> Iterator[None]:
 def _reach(ledger: Ledger, production_accounts: tuple[str, ...] = ()) -> Connection:
     """Return the way to where a clone stands, unless that is a production account. Only ``down`` goes everywhere."""
     entries = ledger.entries()
-    begun = next(entry for entry in entries if entry.event == "run-started")
+    run_id = ledger.path.parent.name
+    begun = next((entry for entry in entries if entry.event == "run-started"), None)
+    if begun is None:
+        raise aftermath.nowhere(run_id, ledger)
     region = begun.details["region"]
     if begun.details["target"] == "aws":
         return reach_again(region, entries, production_accounts)
     ready = [entry for entry in entries if entry.event == "embedded-aws-ready"]
-    run_id = ledger.path.parent.name
     if not ready or not strays(ready[-1].name):
         raise ReadinessError(
             f"The embedded AWS of {run_id} is not running any more, and its clone went with it.",
             hint=f"`readiness teardown {run_id}` proves that nothing is left; `readiness up` makes another.",
         )
     plan = load_plan(ledger.path.parent / "bundle" / evidence.PLAN)
-    return connect_embedded(ready[-1].details["endpoint"], region, plan.embedded.time_scale)
+    with translated(f"Asking the embedded AWS of {run_id}"):  # its server may be gone, and a task of it still run
+        return connect_embedded(ready[-1].details["endpoint"], region, plan.embedded.time_scale)
 
 
 def _ledger(repository: Path, run_id: str | None) -> Ledger:

@@ -8,9 +8,10 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from readiness import doctor, production, staging, standing
-from readiness.errors import ReadinessError, TeardownError, UsageError
+from readiness.errors import CloudError, ReadinessError, TeardownError, UsageError
 from readiness.interruption import Interrupted
 from readiness.ledger import FILE, Ledger
 from readiness.narrator import Narrator
@@ -80,6 +81,27 @@ def test_two_drills_at_once_on_one_clone_are_refused(tmp_path):
         pytest.fail("it began")
     with standing._alone(tmp_path):
         pass
+
+
+def test_a_ledger_without_its_first_line_is_no_place_to_go_to(tmp_path):
+    Ledger(tmp_path / RUNS / ONE / FILE).note("clone-up", name=ONE)
+
+    with pytest.raises(ReadinessError, match="does not say where the run stood"):
+        down(tmp_path)
+
+
+def test_an_embedded_aws_that_is_dead_while_a_task_of_it_runs_is_an_error_in_a_sentence(tmp_path, monkeypatch):
+    a_run(tmp_path, ONE, "clone-up")
+    ledger = Ledger(tmp_path / RUNS / ONE / FILE)
+    ledger.note("embedded-aws-ready", name="one", endpoint="http://127.0.0.1:9", pid="1")
+    (ledger.path.parent / "bundle").mkdir()
+    (ledger.path.parent / "bundle" / "plan.toml").write_text(PLAN)
+    monkeypatch.setattr(standing, "strays", lambda name: ["a task"])
+    dead = EndpointConnectionError(endpoint_url="http://127.0.0.1:9")
+    monkeypatch.setattr(standing, "connect_embedded", fail(dead))
+
+    with pytest.raises(CloudError, match=f"Asking the embedded AWS of {ONE} failed"):
+        down(tmp_path)
 
 
 @pytest.fixture
