@@ -11,18 +11,19 @@ import fcntl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from readiness import aftermath, doctor, evidence, gates, production, staging
 from readiness.cloud import Connection, connect, connect_embedded, reach_again, strays, translated
+from readiness.cost import Estimate
 from readiness.errors import ReadinessError, TeardownError, UsageError
 from readiness.evidence import BundleWriter
 from readiness.gate import Context
 from readiness.interruption import Interrupted
 from readiness.ledger import FILE, Ledger
-from readiness.model import Candidate, Clone, GateResult
+from readiness.model import Candidate, Clone, GateResult, Plan
 from readiness.narrator import Narrator
 from readiness.plan import load_plan
 from readiness.registration import git_state
@@ -40,7 +41,7 @@ def up(request: Request, narrator: Narrator) -> str:
 
     Raises:
         ReadinessError: it could not be deployed; what there was of it is gone again.
-        UsageError: nobody agreed to what it costs; nothing was made.
+        UsageError: nobody agreed to what it costs, or it is over the budget; nothing was made.
         TeardownError: something of it may still exist.
         Interrupted: somebody ended it before it stood; it is gone again.
     """
@@ -72,7 +73,7 @@ def up(request: Request, narrator: Narrator) -> str:
             if request.target == "aws" or not _has(this.ledger, _UP):
                 raise
             return this.id
-        except UsageError:  # nobody agreed, so nothing was made
+        except UsageError:  # what it costs was refused, so nothing was made
             raise
         except BaseException:
             _destroy(this, connection)
@@ -93,7 +94,10 @@ def _deploy(this: Run, connection: Connection, expires_at: datetime) -> Clone:
             run_id=this.id,
             expires_at=expires_at,
         )
-    agree(this, connection, assembly, estimated(this, assembly), expires_at)
+    estimate = estimated(this, assembly)
+    if connection.costs:
+        _refuse_over_budget(this.plan, estimate)
+    agree(this, connection, assembly, estimate, expires_at)
     with this.span("Deploy the clone"):
         clone = staging.deploy(
             connection,
@@ -106,6 +110,21 @@ def _deploy(this: Run, connection: Connection, expires_at: datetime) -> Clone:
     (this.folder / _CLONE).write_bytes(evidence.to_json(Clone, clone))
     this.ledger.note(_UP, kind="stack", name=clone.stack_id)
     return clone
+
+
+def _refuse_over_budget(plan: Plan, estimate: Estimate) -> None:
+    """Refuse a clone that would cost more than the budget before it expires: no gate holds it against that.
+
+    Raises:
+        UsageError: it would.
+    """
+    usd = estimate.usd_per_hour_most * (plan.budget.clone_lifetime / timedelta(hours=1))
+    if plan.budget.usd is not None and usd > plan.budget.usd:
+        raise UsageError(
+            f"Until it expires the clone may cost {usd:.2f} USD, and budget.usd is {plan.budget.usd:.2f} USD: "
+            "nothing was made.",
+            hint="Shorten budget.clone_lifetime, make the clone smaller, or raise budget.usd.",
+        )
 
 
 def _stay(connection: Connection, ledger: Ledger, expires_at: datetime) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import nullcontext
+from dataclasses import replace
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -16,7 +18,7 @@ from readiness.interruption import Interrupted
 from readiness.ledger import FILE, Ledger
 from readiness.narrator import Narrator
 from readiness.run import RUNS, Request
-from tests.unit.samples import PLAN
+from tests.unit.samples import PLAN, a_plan
 
 ONE, TWO = "20260301-120000-aaaa", "20260301-120000-bbbb"
 
@@ -149,7 +151,8 @@ def up(tmp_path, monkeypatch):
     monkeypatch.setattr(standing, "estimated", lambda *args: None)
     monkeypatch.setattr(standing, "_remove", lambda *args: ["gone"])
 
-    def bring_up(target="aws", **steps):
+    def bring_up(target="aws", costs=False, **steps):
+        connection.costs = costs
         for name, step in steps.items():
             monkeypatch.setattr(staging if name == "deploy" else standing, name, step)
         request = Request(
@@ -187,3 +190,19 @@ def test_a_teardown_that_is_given_up_names_what_may_be_left(up):
 def test_whoever_does_not_agree_is_told_so_and_nothing_is_torn_down(up):
     with pytest.raises(UsageError, match="Not confirmed"):
         up(agree=fail(UsageError("Not confirmed: nothing was made.")), _remove=fail(TeardownError(["a queue"])))
+
+
+@pytest.mark.parametrize(("usd", "refused"), [(7.99, True), (8.0, False), (None, False)])
+def test_a_clone_that_would_cost_more_than_the_budget_before_it_expires_is_refused(usd, refused):
+    plan = a_plan()
+    plan = replace(plan, budget=replace(plan.budget, usd=usd, clone_lifetime=timedelta(hours=4)))
+
+    with pytest.raises(UsageError, match=r"may cost 8\.00 USD") if refused else nullcontext():
+        standing._refuse_over_budget(plan, SimpleNamespace(usd_per_hour_most=2.0))
+
+
+def test_the_budget_is_asked_before_anybody_agrees(up, monkeypatch):
+    monkeypatch.setattr(standing, "_refuse_over_budget", fail(UsageError("Over the budget.")))
+
+    with pytest.raises(UsageError, match="Over the budget"):
+        up(costs=True, agree=fail(AssertionError("it was asked")))
