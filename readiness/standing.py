@@ -28,6 +28,7 @@ from readiness.narrator import Narrator
 from readiness.plan import load_plan
 from readiness.registration import git_state
 from readiness.run import RUNS, Request, Run, agree, announced, attempt, estimated, freeze
+from readiness.secrecy import conceal_bytes
 
 DRILLS: Final = ("alarms", "rollback", "task-loss")
 _CLONE = "clone.json"
@@ -107,7 +108,7 @@ def _deploy(this: Run, connection: Connection, expires_at: datetime) -> Clone:
             expires_at=expires_at,
             ledger=this.ledger,
         )
-    (this.folder / _CLONE).write_bytes(evidence.to_json(Clone, clone))
+    (this.folder / _CLONE).write_bytes(conceal_bytes(evidence.to_json(Clone, clone)))
     this.ledger.note(_UP, kind="stack", name=clone.stack_id)
     return clone
 

@@ -16,6 +16,7 @@ from readiness import doctor, production, staging, standing
 from readiness.errors import CloudError, ReadinessError, TeardownError, UsageError
 from readiness.interruption import Interrupted
 from readiness.ledger import FILE, Ledger
+from readiness.model import Clone
 from readiness.narrator import Narrator
 from readiness.run import RUNS, Request
 from tests.unit.samples import PLAN, a_plan
@@ -206,3 +207,17 @@ def test_the_budget_is_asked_before_anybody_agrees(up, monkeypatch):
 
     with pytest.raises(UsageError, match="Over the budget"):
         up(costs=True, agree=fail(AssertionError("it was asked")))
+
+
+def test_what_a_later_command_reads_of_the_clone_holds_no_secret(up, tmp_path, monkeypatch):
+    monkeypatch.setenv("DEPLOY_TOKEN", "s3cr3t-abcdefgh")
+    outputs = {"ServiceUrl": "http://clone", "Note": "s3cr3t-abcdefgh"}
+
+    def deploy(connection, assembly, *, run_id, expires_at, **how):
+        return Clone(run_id=run_id, stack_name="s", stack_id="arn:s", outputs=outputs, expires_at=expires_at)
+
+    run_id = up(agree=lambda *args: None, deploy=deploy)
+
+    told = (tmp_path / RUNS / run_id / "clone.json").read_text()
+    assert "http://clone" in told
+    assert "s3cr3t" not in told
