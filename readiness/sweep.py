@@ -237,6 +237,8 @@ def sweep(
             proven = aftermath.remove(connection.client, each.run_id, ledger, narrate)
         except ReadinessError as error:
             return each, [], error
+        except Exception as error:  # noqa: BLE001 - a bug that one run meets must not end the teardown of the others
+            return each, [], ReadinessError(f"The harness failed: {error!r}")
         aftermath.note_down(each.run_id, ledger)
         return each, proven, None
 

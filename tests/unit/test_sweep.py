@@ -273,7 +273,7 @@ def test_a_clone_that_was_left_up_and_is_swept_is_noted_as_down(tmp_path, monkey
 
 def test_one_that_cannot_be_torn_down_keeps_no_other_from_it(tmp_path, monkeypatch):
     account = Account(*(a_stack(run_id(n), expires=-HOUR) for n in range(3)))
-    errors = {run_id(0): TeardownError(["a queue"]), run_id(1): CloudError("no")}
+    errors = {run_id(0): TeardownError(["a queue"]), run_id(1): KeyError("StackId")}
 
     def remove(clients, run, ledger, narrate):
         if run in errors:
