@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from readiness import contract, runner
 from readiness.cloud import await_end, programs_of, reach_again, servers, strays
 from readiness.errors import CloudError, ReadinessError, TeardownError
 from readiness.gates import leftovers
+from readiness.interruption import Interrupted, Signals
 from readiness.ledger import FILE, Entry, Ledger
-from readiness.removal import remove_run
+from readiness.removal import note, remove_run
 from readiness.run import RUNS
 
 _STOP_DEADLINE_S = 30.0
@@ -41,17 +43,51 @@ def teardown(repository: Path, run_id: str, narrate: Callable[[str], None]) -> l
     entries = ledger.entries()
     begun = next((entry for entry in entries if entry.event == "run-started"), None)
     if begun is None and entries:
-        raise ReadinessError(
-            f"The ledger of {run_id} does not say where the run stood: its first line is unreadable.",
-            hint=f"Read {ledger.path}, remove what it names, and look for the tag {contract.TAG_RUN_ID}={run_id}.",
-        )
+        raise nowhere(run_id, ledger)
     if begun is None:
         return [f"{run_id}: its ledger announces nothing; nothing was made"]
     refuse_living(run_id, entries)
-    end_programs(run_id)
-    if begun.details["target"] == "embedded":
-        return teardown_embedded(run_id, entries)
-    return teardown_aws(run_id, begun, ledger, narrate)
+    with seen_through(run_id, ledger, narrate):
+        end_programs(run_id)
+        if begun.details["target"] == "embedded":
+            lines = teardown_embedded(run_id, entries)
+        else:
+            lines = teardown_aws(run_id, begun, ledger, narrate)
+        note_down(run_id, ledger)
+        return lines
+
+
+def note_down(run_id: str, ledger: Ledger) -> None:
+    """Write down that a clone which ``readiness up`` left is gone, so that nobody takes it for one that is up."""
+    events = {entry.event for entry in ledger.entries()}
+    if "clone-up" in events and "clone-down" not in events:
+        note(ledger, "clone-down", name=run_id)
+
+
+def nowhere(run_id: str, ledger: Ledger) -> ReadinessError:
+    """Return the error of a ledger that lost its first line."""
+    return ReadinessError(
+        f"The ledger of {run_id} does not say where the run stood: its first line is unreadable.",
+        hint=f"Read {ledger.path}, remove what it names, and look for the tag {contract.TAG_RUN_ID}={run_id}.",
+    )
+
+
+@contextmanager
+def seen_through(run_id: str, ledger: Ledger, warn: Callable[[str], None]) -> Iterator[None]:
+    """Let a teardown finish: in the block the first signal only says that another one gives up.
+
+    Raises:
+        TeardownError: it was given up; names all that the run announced.
+    """
+    signals = Signals()
+    try:
+        with signals.caught(warn), signals.tearing_down():
+            yield
+    except Interrupted:
+        left = [f"{entry.kind} {entry.name} (the teardown was given up)" for entry in ledger.created()]
+        if not left:
+            raise
+        raise TeardownError(left, hint=f"To finish it: readiness teardown {run_id}") from None
 
 
 def refuse_living(run_id: str, entries: tuple[Entry, ...]) -> None:
@@ -75,6 +111,11 @@ def end_programs(run_id: str) -> None:
         TeardownError: a program could not be ended.
     """
     await_end(lambda: programs_of(run_id), deadline_s=0)
+
+
+def is_run_id(text: str) -> bool:
+    """Say whether a text may be a run's id: nothing else becomes a path, or the end of a stack's name."""
+    return _RUN_ID.fullmatch(text) is not None
 
 
 def find_ledger(repository: Path, run_id: str) -> Path:

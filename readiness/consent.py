@@ -56,7 +56,14 @@ def require_voice(assumed: bool) -> None:
         )
 
 
-def obtain(proposal: Proposal, *, assumed: bool, say: Callable[[str], None], ask: Callable[[str], str] = input) -> str:
+def _asked(prompt: str) -> str:
+    """Return what is typed at a prompt on stderr: stdout holds the command's result, and may go into a file."""
+    sys.stderr.write(prompt)
+    sys.stderr.flush()
+    return input()
+
+
+def obtain(proposal: Proposal, *, assumed: bool, say: Callable[[str], None], ask: Callable[[str], str] = _asked) -> str:
     """Show what will be made and what it costs, and go on only if somebody agrees; return how they did.
 
     Args:

@@ -12,6 +12,7 @@ from readiness import evidence
 from readiness.errors import EvidenceError
 from readiness.ledger import Ledger
 from readiness.model import GateResult
+from readiness.secrecy import conceal_bytes
 
 FOLDER = "progress"
 BEGUN = "gate-begun"
@@ -29,7 +30,7 @@ def note_begun(ledger: Ledger, gate: str) -> None:
 
 def keep(folder: Path, ledger: Ledger, bundle: Path, result: GateResult) -> None:
     """Write down what a gate came to. That it cannot be costs a later `readiness resume`, and not this run."""
-    data = evidence.to_json(GateResult, result)
+    data = conceal_bytes(evidence.to_json(GateResult, result))
     with suppress(EvidenceError, OSError):
         seen = evidence.sha256(evidence.read_bytes(bundle, result.observation)) if result.observation else ""
         file = folder / FOLDER / f"{result.gate}.json"

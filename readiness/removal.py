@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
+from itertools import product
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from readiness import byproducts, contract, obstacles, retained, staging
-from readiness.cloud import translated
+from readiness.cloud import is_gone, translated
 from readiness.errors import CloudError, EvidenceError, ReadinessError, TeardownError
 from readiness.ledger import Entry, Ledger
 
@@ -85,12 +86,20 @@ def stop_tasks(ecs: Any, made: tuple[Entry, ...]) -> None:
     """Stop every task that the run started by itself."""
     started_by = {entry.details["started_by"] for entry in made if entry.kind == "ecs-task"}
     with translated("Stopping the run's tasks"):
-        for page in ecs.get_paginator("list_clusters").paginate():
-            for cluster in page["clusterArns"]:
-                for name in started_by:
-                    for tasks in ecs.get_paginator("list_tasks").paginate(cluster=cluster, startedBy=name):
-                        for task in tasks["taskArns"]:
-                            ecs.stop_task(cluster=cluster, task=task, reason="readiness teardown")
+        clusters = [arn for page in ecs.get_paginator("list_clusters").paginate() for arn in page["clusterArns"]]
+        for cluster, name in product(clusters, sorted(started_by)):
+            _stop_in(ecs, cluster, name)
+
+
+def _stop_in(ecs: Any, cluster: str, started_by: str) -> None:
+    """Stop the run's tasks in one cluster; one that somebody deleted meanwhile runs none."""
+    try:
+        for page in ecs.get_paginator("list_tasks").paginate(cluster=cluster, startedBy=started_by):
+            for task in page["taskArns"]:
+                ecs.stop_task(cluster=cluster, task=task, reason="readiness teardown")
+    except ClientError as error:
+        if not is_gone(error):
+            raise
 
 
 def deregister_family(ecs: Any, family: str) -> None:
@@ -178,12 +187,10 @@ def note(ledger: Ledger, event: str, **what: str) -> None:
 
 
 def _list_first(cloudformation: Any, stack_id: str, ledger: Ledger) -> None:
-    """Write down the resources of a stack that failed half-way: nobody did, and soon nobody can.
+    """Write down the resources of a stack whose runner did not come to it, or not to the end: soon nobody can.
 
     That they cannot be listed is no reason to leave them standing.
     """
-    if any(entry.event == "resource" for entry in ledger.entries()):
-        return
     try:
         staging.record_resources(cloudformation, stack_id, ledger)
     except ReadinessError as error:
@@ -247,7 +254,7 @@ def _clear_the_way(clients: Clients, kept: list[Mapping[str, Any]], ledger: Ledg
             note(ledger, "about-to-clear", kind=kind, name=name, what=obstacle.name)
             try:
                 said = obstacle.clear(clients, resource)
-            except (ClientError, BotoCoreError) as error:
+            except (ClientError, BotoCoreError, ReadinessError, LookupError) as error:
                 note(ledger, "not-cleared", kind=kind, name=name, what=obstacle.name, why=str(error))
             else:
                 note(ledger, "cleared", kind=kind, name=name, what=obstacle.name, how=said)

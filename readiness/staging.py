@@ -186,17 +186,15 @@ def describe(cloudformation: Any, stack: str, run_id: str, expires_at: datetime)
 
 
 def record_resources(cloudformation: Any, stack: str, ledger: Ledger) -> None:
-    """Write every resource of the stack into the ledger: after the teardown each of them is asked for by name."""
+    """Write every resource of the stack that the ledger lacks into it: each is asked for by name after the teardown."""
+    known = {(entry.kind, entry.name) for entry in ledger.entries() if entry.event == "resource"}
     with translated(f"Listing the resources of {stack}"):
         pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
         for page in pages:
             for resource in page["StackResourceSummaries"]:
-                ledger.note(
-                    "resource",
-                    kind=resource["ResourceType"],
-                    name=resource.get("PhysicalResourceId", ""),
-                    logical_id=resource["LogicalResourceId"],
-                )
+                kind, name = resource["ResourceType"], resource.get("PhysicalResourceId", "")
+                if (kind, name) not in known:
+                    ledger.note("resource", kind=kind, name=name, logical_id=resource["LogicalResourceId"])
 
 
 def alarms(deployed: Clone) -> dict[str, str]:

@@ -11,22 +11,24 @@ import fcntl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from readiness import aftermath, doctor, evidence, gates, production, staging
 from readiness.cloud import Connection, connect, connect_embedded, reach_again, strays, translated
-from readiness.errors import ReadinessError, UsageError
+from readiness.cost import Estimate
+from readiness.errors import ReadinessError, TeardownError, UsageError
 from readiness.evidence import BundleWriter
 from readiness.gate import Context
 from readiness.interruption import Interrupted
 from readiness.ledger import FILE, Ledger
-from readiness.model import Candidate, Clone, GateResult
+from readiness.model import Candidate, Clone, GateResult, Plan
 from readiness.narrator import Narrator
 from readiness.plan import load_plan
 from readiness.registration import git_state
-from readiness.run import RUNS, Request, Run, agree, attempt, estimated, freeze
+from readiness.run import RUNS, Request, Run, agree, announced, attempt, estimated, freeze
+from readiness.secrecy import conceal_bytes
 
 DRILLS: Final = ("alarms", "rollback", "task-loss")
 _CLONE = "clone.json"
@@ -40,7 +42,9 @@ def up(request: Request, narrator: Narrator) -> str:
 
     Raises:
         ReadinessError: it could not be deployed; what there was of it is gone again.
+        UsageError: nobody agreed to what it costs, or it is over the budget; nothing was made.
         TeardownError: something of it may still exist.
+        Interrupted: somebody ended it before it stood; it is gone again.
     """
     this = freeze(request, narrator)
     expires_at = this.started_at + this.plan.budget.clone_lifetime
@@ -66,6 +70,12 @@ def up(request: Request, narrator: Narrator) -> str:
             _stay(connection, this.ledger, expires_at)
         except Interrupted:
             narrator.warn("Interrupted: the clone is taken down.")
+            _destroy(this, connection)
+            if request.target == "aws" or not _has(this.ledger, _UP):
+                raise
+            return this.id
+        except UsageError:  # what it costs was refused, so nothing was made
+            raise
         except BaseException:
             _destroy(this, connection)
             raise
@@ -85,7 +95,10 @@ def _deploy(this: Run, connection: Connection, expires_at: datetime) -> Clone:
             run_id=this.id,
             expires_at=expires_at,
         )
-    agree(this, connection, assembly, estimated(this, assembly), expires_at)
+    estimate = estimated(this, assembly)
+    if connection.costs:
+        _refuse_over_budget(this.plan, estimate)
+    agree(this, connection, assembly, estimate, expires_at)
     with this.span("Deploy the clone"):
         clone = staging.deploy(
             connection,
@@ -95,9 +108,24 @@ def _deploy(this: Run, connection: Connection, expires_at: datetime) -> Clone:
             expires_at=expires_at,
             ledger=this.ledger,
         )
-    (this.folder / _CLONE).write_bytes(evidence.to_json(Clone, clone))
+    (this.folder / _CLONE).write_bytes(conceal_bytes(evidence.to_json(Clone, clone)))
     this.ledger.note(_UP, kind="stack", name=clone.stack_id)
     return clone
+
+
+def _refuse_over_budget(plan: Plan, estimate: Estimate) -> None:
+    """Refuse a clone that would cost more than the budget before it expires: no gate holds it against that.
+
+    Raises:
+        UsageError: it would.
+    """
+    usd = estimate.usd_per_hour_most * (plan.budget.clone_lifetime / timedelta(hours=1))
+    if plan.budget.usd is not None and usd > plan.budget.usd:
+        raise UsageError(
+            f"Until it expires the clone may cost {usd:.2f} USD, and budget.usd is {plan.budget.usd:.2f} USD: "
+            "nothing was made.",
+            hint="Shorten budget.clone_lifetime, make the clone smaller, or raise budget.usd.",
+        )
 
 
 def _stay(connection: Connection, ledger: Ledger, expires_at: datetime) -> None:
@@ -112,9 +140,14 @@ def _destroy(this: Run, connection: Connection) -> None:
     """Destroy the clone and prove it, unless ``down`` has done so already."""
     if _has(this.ledger, _DOWN):
         return
-    with this.signals.tearing_down(), this.span("Destroy the clone"):
-        for line in _remove(this.id, connection, this.ledger, this.narrator.say):
-            this.narrator.say(line)
+    try:
+        with this.signals.tearing_down(), this.span("Destroy the clone"):
+            for line in _remove(this.id, connection, this.ledger, this.narrator.say):
+                this.narrator.say(line)
+    except Interrupted:
+        if left := announced(this, "the teardown was given up"):
+            raise TeardownError(left, hint=f"`readiness teardown {this.id}` finishes it.") from None
+        raise
 
 
 def _remove(run_id: str, connection: Connection, ledger: Ledger, narrate: Callable[[str], None]) -> list[str]:
@@ -134,13 +167,14 @@ def down(repository: Path, run_id: str | None, narrate: Callable[[str], None]) -
     ledger = _ledger(repository, run_id)
     run_id = ledger.path.parent.name
     connection = _reach(ledger)
-    lines = _remove(run_id, connection, ledger, narrate)
-    if connection.target == "embedded":
-        ids = [entry.name for entry in ledger.entries() if entry.event == "embedded-aws-ready"]
-        until = time.monotonic() + _ENDING_S
-        while any(strays(each) for each in ids) and time.monotonic() < until:
-            time.sleep(0.2)
-        lines += aftermath.teardown_embedded(run_id, ledger.entries())[1:]
+    with aftermath.seen_through(run_id, ledger, narrate):
+        lines = _remove(run_id, connection, ledger, narrate)
+        if connection.target == "embedded":
+            ids = [entry.name for entry in ledger.entries() if entry.event == "embedded-aws-ready"]
+            until = time.monotonic() + _ENDING_S
+            while any(strays(each) for each in ids) and time.monotonic() < until:
+                time.sleep(0.2)
+            lines += aftermath.teardown_embedded(run_id, ledger.entries())[1:]
     return lines
 
 
@@ -213,19 +247,22 @@ def _alone(folder: Path) -> Iterator[None]:
 def _reach(ledger: Ledger, production_accounts: tuple[str, ...] = ()) -> Connection:
     """Return the way to where a clone stands, unless that is a production account. Only ``down`` goes everywhere."""
     entries = ledger.entries()
-    begun = next(entry for entry in entries if entry.event == "run-started")
+    run_id = ledger.path.parent.name
+    begun = next((entry for entry in entries if entry.event == "run-started"), None)
+    if begun is None:
+        raise aftermath.nowhere(run_id, ledger)
     region = begun.details["region"]
     if begun.details["target"] == "aws":
         return reach_again(region, entries, production_accounts)
     ready = [entry for entry in entries if entry.event == "embedded-aws-ready"]
-    run_id = ledger.path.parent.name
     if not ready or not strays(ready[-1].name):
         raise ReadinessError(
             f"The embedded AWS of {run_id} is not running any more, and its clone went with it.",
             hint=f"`readiness teardown {run_id}` proves that nothing is left; `readiness up` makes another.",
         )
     plan = load_plan(ledger.path.parent / "bundle" / evidence.PLAN)
-    return connect_embedded(ready[-1].details["endpoint"], region, plan.embedded.time_scale)
+    with translated(f"Asking the embedded AWS of {run_id}"):  # its server may be gone, and a task of it still run
+        return connect_embedded(ready[-1].details["endpoint"], region, plan.embedded.time_scale)
 
 
 def _ledger(repository: Path, run_id: str | None) -> Ledger:
@@ -242,6 +279,8 @@ def _ledger(repository: Path, run_id: str | None) -> Ledger:
         return ledger
     found = [Ledger(path) for path in sorted((repository / RUNS).glob(f"*/{FILE}"))]
     standing = [ledger for ledger in found if _has(ledger, _UP) and not _has(ledger, _DOWN)]
+    if len(standing) > 1:
+        standing = [ledger for ledger in standing if not _died(ledger)]
     if len(standing) != 1:
         known = ", ".join(ledger.path.parent.name for ledger in standing)
         raise UsageError(
@@ -249,6 +288,14 @@ def _ledger(repository: Path, run_id: str | None) -> Ledger:
             hint="Name the run." if standing else "`readiness up` makes one.",
         )
     return standing[0]
+
+
+def _died(ledger: Ledger) -> bool:
+    """Say whether a clone went with its embedded AWS, as when ``up`` was killed."""
+    entries = ledger.entries()
+    embedded = any(entry.event == "run-started" and entry.details.get("target") == "embedded" for entry in entries)
+    ids = [entry.name for entry in entries if entry.event == "embedded-aws-ready"]
+    return embedded and not any(strays(each) for each in ids)
 
 
 def _has(ledger: Ledger, event: str) -> bool:

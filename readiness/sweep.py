@@ -6,6 +6,7 @@ is refused: nobody's stack is deleted for being called like ours.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -73,7 +74,10 @@ def survey(
     standing = {_tags(stack).get(contract.TAG_RUN_ID) for stack in stacks}  # that of a refused stack among them
     for run_id, arns in sorted(_tagged(connection).items()):
         name = contract.STACK_NAME_PREFIX + run_id
-        if run_id not in standing:
+        if not aftermath.is_run_id(run_id):
+            why = f"something carries our tag, but {run_id!r} is no run's id"
+            found.append(Found(name=name, run_id="", choice="refuse", why=why))
+        elif run_id not in standing and name not in {stack["StackName"] for stack in stacks}:
             found.append(_orphan(connection, repository, run_id, name, len(arns)))
     return sorted(found, key=lambda each: (each.choice, each.name))
 
@@ -161,6 +165,9 @@ def _orphan(connection: Connection, repository: Path, run_id: str, name: str, co
     with TemporaryDirectory() as folder:
         ledger = _ledger(connection, repository, run_id, Path(folder))
         seen = leftovers.look(connection.client, ledger)
+        if any(each.kind == "stack" and each.standing == "there" for each in seen.resources):
+            why = f"something carries our tag (of run {run_id}), but the stack of that name was not judged as ours"
+            return Found(name=name, run_id="", choice="refuse", why=why)
         left = leftovers.remaining(
             leftovers.judge(seen, leftovers.Settings(retained=aftermath.retained_by_plan(ledger)))
         )
@@ -172,29 +179,43 @@ def _orphan(connection: Connection, repository: Path, run_id: str, name: str, co
 
 
 def _ledger(connection: Connection, repository: Path, run_id: str, folder: Path | None = None) -> Ledger:
-    """Return the ledger of a run; where it lies on another machine, one that says what can be known of the run.
+    """Return the ledger of a run, completed by what can be known of the run from here.
+
+    It may lie on another machine, or have lost lines; what it does not announce would neither be removed nor asked for.
 
     Args:
         connection: The account that the run stands in.
         repository: Where ledgers lie.
         run_id: The run.
-        folder: Where to write one that is not there; default: where ``readiness teardown`` looks for it.
+        folder: Where to complete a copy; default: where ``readiness teardown`` looks for it.
     """
-    own = repository / RUNS / run_id / FILE
-    if own.exists():
-        return Ledger(own)
-    ledger = Ledger((folder or own.parent) / FILE)
     name = contract.STACK_NAME_PREFIX + run_id
-    ledger.note("run-started", name=run_id, target="aws", region=connection.region, found_by="sweep")
-    note_connection(connection, ledger)
-    ledger.about_to_create("stack", name, region=connection.region, account=connection.account)
-    ledger.about_to_create("ecs-task", f"tasks of {name}", started_by=run_id)
+    families = _families(connection, name)  # before the first line: what is half announced would be half removed
+    own = repository / RUNS / run_id / FILE
+    ledger = Ledger((folder or own.parent) / FILE)
+    if folder is not None and own.exists():
+        shutil.copyfile(own, ledger.path)
+    entries = ledger.entries() if ledger.path.exists() else ()
+    events = {entry.event for entry in entries}
+    if "run-started" not in events:
+        ledger.note("run-started", name=run_id, target="aws", region=connection.region, found_by="sweep")
+    if "connected" not in events:
+        note_connection(connection, ledger)
+    announced = {(entry.kind, entry.details.get("started_by", entry.name)) for entry in ledger.created()}
+    if ("stack", name) not in announced:
+        ledger.about_to_create("stack", name, region=connection.region, account=connection.account)
+    if ("ecs-task", run_id) not in announced:
+        ledger.about_to_create("ecs-task", f"tasks of {name}", started_by=run_id)
+    for family in families:
+        if ("task-definition", family) not in announced:
+            ledger.about_to_create("task-definition", family)
+    return ledger
+
+
+def _families(connection: Connection, prefix: str) -> list[str]:
     with translated("Listing task definitions"):
         pages = connection.client("ecs").get_paginator("list_task_definition_families")
-        for page in pages.paginate(familyPrefix=name, status="ACTIVE"):
-            for family in page["families"]:
-                ledger.about_to_create("task-definition", family)
-    return ledger
+        return [each for page in pages.paginate(familyPrefix=prefix, status="ACTIVE") for each in page["families"]]
 
 
 def sweep(
@@ -213,9 +234,13 @@ def sweep(
         try:
             aftermath.end_programs(each.run_id)
             ledger = _ledger(connection, repository, each.run_id)
-            return each, aftermath.remove(connection.client, each.run_id, ledger, narrate), None
+            proven = aftermath.remove(connection.client, each.run_id, ledger, narrate)
         except ReadinessError as error:
             return each, [], error
+        except Exception as error:  # noqa: BLE001 - a bug that one run meets must not end the teardown of the others
+            return each, [], ReadinessError(f"The harness failed: {error!r}")
+        aftermath.note_down(each.run_id, ledger)
+        return each, proven, None
 
     pool = ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="sweep")
     try:

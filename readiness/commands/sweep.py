@@ -11,6 +11,7 @@ from readiness.commands.options import add_plan_option
 from readiness.commands.output import tell
 from readiness.decide import ExitCode
 from readiness.errors import TeardownError, UsageError
+from readiness.interruption import Interrupted, Signals
 from readiness.model import parse_duration
 from readiness.narrator import Narrator
 from readiness.plan import load_plan
@@ -68,10 +69,17 @@ def _sweep(arguments: argparse.Namespace) -> int:
         narrator.warn("Nothing was deleted. `readiness sweep --yes`, with the same options, tears them down.")
         return ExitCode.LEFTOVERS
     results = []
-    for result in sweep(connection, repository, found, narrator.say):
-        results.append(result)
-        each, proven, error = result
-        tell(f"failed  {each.name}  {error}" if error else f"swept   {each.name}  {proven[-1]}")
+    signals = Signals()
+    try:
+        with signals.caught(narrator.warn), signals.tearing_down():
+            for result in sweep(connection, repository, found, narrator.say):
+                results.append(result)
+                each, proven, error = result
+                tell(f"failed  {each.name}  {error}" if error else f"swept   {each.name}  {proven[-1]}")
+    except Interrupted:
+        swept = {each.name for each, _, error in results if error is None}
+        left = [f"{each.name} (the sweep was given up)" for each in chosen if each.name not in swept]
+        raise TeardownError(left, hint="To finish it: readiness sweep --yes") from None
     if left := leftovers_of(results):
         raise TeardownError(left, hint="Once the cause is mended: readiness sweep --yes")
     return ExitCode.GO

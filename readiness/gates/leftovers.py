@@ -53,9 +53,11 @@ def look(clients: Clients, ledger: Ledger) -> Observation:
     """Ask for each thing that the ledger names, and for what carries the run's tag or name."""
     entries = ledger.entries()
     made = _announced(clients, ledger)
-    if not any(entry.kind == "stack" for entry in ledger.created()):
+    stack_name = next((entry.name for entry in ledger.created() if entry.kind == "stack"), None)
+    if stack_name is None:
         return Observation(resources=tuple(made))
-    run_id = next(entry.name for entry in entries if entry.event == "run-started")
+    own_name = stack_name.removeprefix(contract.STACK_NAME_PREFIX)  # the ledger's first line may be unreadable
+    run_id = next((entry.name for entry in entries if entry.event == "run-started"), own_name)
     recorded = _recorded(clients, entries, [each.name for each in made if each.kind == "stack"])
     stack = [inventory.look_up(clients, *each) for each in recorded]
     # What only "goes with" something else was not asked for, and tasks are known by the run's own id: neither proves

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -167,6 +168,16 @@ def test_a_process_that_cannot_be_ended_is_a_leftover(ledger, teardown, processe
 
     with pytest.raises(TeardownError, match="process 7"):
         teardown()
+
+
+def test_a_clone_that_was_left_up_is_noted_as_down_once(ledger, teardown, processes):
+    embedded(ledger)
+    ledger.note("clone-up", name=RUN)
+
+    teardown()
+    teardown()
+
+    assert [entry.event for entry in ledger.entries()].count("clone-down") == 1
 
 
 # --- a run on AWS ----------------------------------------------------------------------------------------------------
@@ -339,3 +350,28 @@ def test_what_the_plan_retains_is_told_and_is_no_leftover(ledger, teardown, aws)
 
     assert "archive: AWS::SQS::Queue stays on purpose" in said[0]
     assert said[1] == f"{RUN}: 2 things were asked for; nothing else is left"
+
+
+# --- a teardown that is interrupted ----------------------------------------------------------------------------------
+
+
+def interrupt(times):
+    for _ in range(times):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_teardown_that_is_interrupted_once_goes_on_to_its_proof(ledger, teardown, aws):
+    on_aws(ledger)
+    aws.left = [resource("gone")]
+    aws.remove = lambda name: interrupt(1)
+
+    assert teardown() == [f"{RUN}: 1 things were asked for; none is left"]
+
+
+def test_a_teardown_that_is_given_up_names_what_may_be_left(ledger, teardown, aws):
+    on_aws(ledger)
+    aws.remove = lambda name: interrupt(2)
+
+    with pytest.raises(TeardownError, match=f"stack {STACK}") as caught:
+        teardown()
+    assert f"readiness teardown {RUN}" in caught.value.hint

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -735,6 +737,23 @@ def test_a_sweep_that_leaves_something_says_so_to_the_pipeline(found, capsys):
     assert command(["sweep", "--yes"]) == ExitCode.LEFTOVERS
     assert found.swept == ["old", "older"]
     assert "May still exist: a queue" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("times", "code"), [(1, 0), (2, ExitCode.LEFTOVERS)])
+def test_a_sweep_takes_two_interruptions_to_give_up_and_then_names_what_it_did_not_come_to(
+    found, monkeypatch, capsys, times, code
+):
+    def tear_down(connection, repository, found, narrate):
+        yield found[0], ["none is left"], None
+        for _ in range(times):
+            os.kill(os.getpid(), signal.SIGINT)
+        yield found[1], ["none is left"], None
+
+    monkeypatch.setattr("readiness.sweep.sweep", tear_down)
+    found.found = [a_find("old", "sweep"), a_find("older", "sweep")]
+
+    assert command(["sweep", "--yes"]) == code
+    assert ("May still exist: older (the sweep was given up)" in capsys.readouterr().err) == (times > 1)
 
 
 def test_a_sweep_works_in_no_other_account_than_it_was_told(found, capsys):

@@ -66,6 +66,16 @@ def test_anything_else_is_a_no(terminal, answer):
         asked(answer)
 
 
+def test_the_question_is_asked_on_stderr_so_that_a_redirected_stdout_does_not_swallow_it(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", Terminal("123456789012\n"))
+
+    assert obtain(PROPOSAL, assumed=False, say=lambda line: None) == "typed"
+
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("Type the account's id (123456789012)")
+
+
 def test_the_end_of_the_input_is_a_no(terminal):
     def ended(prompt):
         raise EOFError

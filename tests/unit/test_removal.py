@@ -62,6 +62,10 @@ def remove(cloudformation, ledger, **clients):
     removal.remove_stack({"cloudformation": cloudformation, **clients}.__getitem__, STACK, ledger)
 
 
+def list_queue(ledger):
+    ledger.note("resource", kind="AWS::SQS::Queue", name="https://inbox", logical_id="Inbox")
+
+
 def events(ledger):
     return [entry.event for entry in ledger.entries()] if ledger.path.exists() else []
 
@@ -69,7 +73,7 @@ def events(ledger):
 @pytest.mark.parametrize("last", ["DELETE_COMPLETE", None])
 def test_a_stack_is_deleted_and_waited_for(clock, ledger, last):
     cloudformation = going("CREATE_COMPLETE", "DELETE_IN_PROGRESS", "DELETE_IN_PROGRESS", last)
-    ledger.note("resource", kind="AWS::SQS::Queue", name="https://inbox")
+    list_queue(ledger)
 
     remove(cloudformation, ledger)
 
@@ -95,6 +99,15 @@ def test_the_resources_of_a_stack_that_failed_half_way_are_listed_before_they_go
     assert events(ledger) == ["about-to-create", "resource", "stack-deleted"]
 
 
+def test_resources_that_a_killed_runner_did_not_come_to_are_added(ledger):
+    list_queue(ledger)
+
+    remove(going("CREATE_COMPLETE", "DELETE_COMPLETE", kept=(QUEUE, BUCKET)), ledger)
+
+    listed = [entry.name for entry in ledger.entries() if entry.event == "resource"]
+    assert listed == ["https://inbox", "artifacts"]
+
+
 def test_resources_that_cannot_be_listed_do_not_keep_the_stack_standing(ledger):
     ledger.about_to_create("stack", STACK)
     cloudformation = going("CREATE_COMPLETE", "DELETE_COMPLETE", list_stack_resources=client_error("AccessDenied"))
@@ -105,7 +118,7 @@ def test_resources_that_cannot_be_listed_do_not_keep_the_stack_standing(ledger):
 
 
 def test_a_stack_that_cannot_be_deleted_is_named_with_each_resource_that_stays_and_what_to_do(ledger):
-    ledger.note("resource")
+    list_queue(ledger)
     cloudformation = going("CREATE_COMPLETE", "DELETE_IN_PROGRESS", "DELETE_FAILED")
 
     with pytest.raises(TeardownError) as caught:
@@ -119,7 +132,7 @@ def test_a_stack_that_cannot_be_deleted_is_named_with_each_resource_that_stays_a
 
 
 def test_a_deletion_that_fails_once_is_asked_for_again_later(clock, ledger):
-    ledger.note("resource")
+    list_queue(ledger)
 
     remove(going("CREATE_COMPLETE", "DELETE_FAILED", "DELETE_IN_PROGRESS", "DELETE_COMPLETE"), ledger)
 
@@ -128,7 +141,7 @@ def test_a_deletion_that_fails_once_is_asked_for_again_later(clock, ledger):
 
 
 def test_a_bucket_that_is_not_empty_is_emptied_with_all_its_versions(ledger):
-    ledger.note("resource")
+    list_queue(ledger)
     versions = [
         {"Versions": [{"Key": "a", "VersionId": "1"}], "DeleteMarkers": [{"Key": "b", "VersionId": "2"}]},
         {},
@@ -140,11 +153,11 @@ def test_a_bucket_that_is_not_empty_is_emptied_with_all_its_versions(ledger):
     (deleted,) = s3.called("delete_objects")
     assert deleted["Bucket"] == "artifacts"
     assert deleted["Delete"]["Objects"] == [{"Key": "a", "VersionId": "1"}, {"Key": "b", "VersionId": "2"}]
-    assert events(ledger) == ["resource", "deletion-failed", "about-to-clear", "cleared", "stack-deleted"]
+    assert events(ledger)[2:] == ["deletion-failed", "about-to-clear", "cleared", "stack-deleted"]
 
 
 def test_a_bucket_that_cannot_be_emptied_is_told_and_the_deletion_is_tried_all_the_same(ledger):
-    ledger.note("resource")
+    list_queue(ledger)
     s3 = FakeClient(list_object_versions=client_error("AccessDenied"))
 
     remove(going("CREATE_COMPLETE", "DELETE_FAILED", "DELETE_COMPLETE", kept=(BUCKET,)), ledger, s3=s3)
@@ -152,8 +165,24 @@ def test_a_bucket_that_cannot_be_emptied_is_told_and_the_deletion_is_tried_all_t
     assert "not-cleared" in events(ledger)
 
 
+def refuse_other_world(service):
+    raise CloudError(f"{service} would be asked elsewhere.")
+
+
+@pytest.mark.parametrize(
+    ("bucket", "s3"),
+    [(BUCKET, refuse_other_world), (BUCKET | {"PhysicalResourceId": None}, lambda service: FakeClient())],
+)
+def test_whatever_keeps_an_obstacle_from_being_cleared_is_told_and_ends_nothing(ledger, bucket, s3):
+    bucket = {key: value for key, value in bucket.items() if value}
+
+    removal._clear_the_way(s3, [bucket], ledger)
+
+    assert events(ledger) == ["about-to-clear", "not-cleared"]
+
+
 def test_a_stack_that_does_not_go_in_time_is_a_leftover(clock, ledger):
-    ledger.note("resource")
+    list_queue(ledger)
 
     with pytest.raises(TeardownError, match="DELETE_IN_PROGRESS"):
         remove(going("CREATE_COMPLETE", "DELETE_IN_PROGRESS"), ledger)
@@ -169,7 +198,7 @@ def test_a_stack_that_nobody_may_describe_is_not_taken_for_gone(ledger):
     "error", [client_error("Throttling"), EndpointConnectionError(endpoint_url="https://cloudformation")]
 )
 def test_a_poll_that_fails_is_no_end_of_the_waiting(ledger, error):
-    ledger.note("resource")
+    list_queue(ledger)
 
     remove(going("CREATE_COMPLETE", error, "DELETE_IN_PROGRESS", error, "DELETE_COMPLETE"), ledger)
 
@@ -177,7 +206,7 @@ def test_a_poll_that_fails_is_no_end_of_the_waiting(ledger, error):
 
 
 def test_credentials_that_expire_in_mid_teardown_are_told_with_the_way_to_go_on(ledger):
-    ledger.note("resource")
+    list_queue(ledger)
 
     with pytest.raises(CloudError) as caught:
         remove(going("CREATE_COMPLETE", client_error("ExpiredToken")), ledger)
@@ -185,7 +214,7 @@ def test_credentials_that_expire_in_mid_teardown_are_told_with_the_way_to_go_on(
 
 
 def test_a_deletion_that_is_refused_is_an_error(ledger):
-    ledger.note("resource")
+    list_queue(ledger)
 
     with pytest.raises(CloudError, match=f"Deleting stack {STACK} failed"):
         remove(going("CREATE_COMPLETE", delete_stack=client_error("AccessDenied")), ledger)
@@ -205,7 +234,7 @@ def test_a_disk_that_takes_no_more_lines_does_not_keep_a_stack_standing(ledger, 
 
 
 def test_a_deletion_that_takes_its_time_says_so_now_and_then(ledger):
-    ledger.note("resource")
+    list_queue(ledger)
     said = []
 
     removal.remove_stack(
@@ -313,6 +342,20 @@ def test_a_task_that_cannot_be_stopped_keeps_nothing_else_standing_and_is_told(l
     assert "teardown-step-failed" in events(ledger)
     assert account("cloudformation").called("delete_stack")
     assert f"delete /aws/lambda/{FUNCTION}" in account.done
+
+
+def test_a_cluster_of_others_that_goes_meanwhile_keeps_no_task_of_ours_running(ledger):
+    announce(ledger)
+    account = Account()
+    account("ecs").answers |= {
+        "list_clusters": {"clusterArns": ["gone", "cluster"]},
+        "list_tasks": lambda cluster, startedBy: (
+            client_error("ClusterNotFoundException") if cluster == "gone" else {"taskArns": ["task"]}
+        ),
+    }
+
+    assert removal.remove_run(account, RUN, ledger) == []
+    assert "stop task" in account.done
 
 
 def test_a_stack_that_stays_is_no_reason_to_let_a_log_group_stay(ledger):

@@ -187,6 +187,37 @@ def test_a_tag_index_that_lags_behind_is_no_orphan(tmp_path):
     assert (found.choice, "none is left" in found.why) == ("leave", True)
 
 
+def topic_of(run):
+    return (run, "arn:aws:sns:eu-west-1:123456789012:topic")
+
+
+def test_what_carries_the_tag_of_a_refused_stack_does_not_make_that_stack_ours(tmp_path):
+    account = Account(a_stack("shop-prod", run_id=None, expires=-HOUR), tagged=[topic_of("shop-prod")])
+
+    assert chosen(survey(account, tmp_path)) == {"readiness-shop-prod": "refuse"}
+
+
+def test_a_stack_that_nobody_judged_is_refused_and_not_taken_for_gone(tmp_path):
+    account = Account(tagged=[topic_of(run_id(1))])
+    made_meanwhile = {"StackName": f"readiness-{run_id(1)}", "StackId": "arn:1", "StackStatus": "CREATE_IN_PROGRESS"}
+    account.services["cloudformation"].answers |= {
+        "list_stacks": {"StackSummaries": [made_meanwhile]},
+        "list_stack_resources": {"StackResourceSummaries": []},
+    }
+
+    assert chosen(survey(account, tmp_path)) == {f"readiness-{run_id(1)}": "refuse"}
+
+
+def test_a_tag_that_is_no_runs_id_becomes_no_path(tmp_path):
+    account = Account(tagged=[topic_of("../../../outside")])
+
+    found = survey(account, tmp_path / "repository")
+    list(sweep.sweep(account.connection, tmp_path / "repository", found, print))
+
+    assert [each.choice for each in found] == ["refuse"]
+    assert list(tmp_path.rglob("ledger.jsonl")) == []
+
+
 # --- 200 stacks ------------------------------------------------------------------------------------------------------
 
 
@@ -230,9 +261,19 @@ def test_a_sweep_tears_down_what_was_chosen_and_nothing_else(tmp_path, crowd, mo
     assert sweep.leftovers_of(results) == []
 
 
+def test_a_clone_that_was_left_up_and_is_swept_is_noted_as_down(tmp_path, monkeypatch):
+    started(tmp_path, run_id(1), "clone-up")
+    account = Account(a_stack(run_id(1), expires=-HOUR))
+    monkeypatch.setattr(aftermath, "remove", lambda *_: ["gone"])
+
+    list(sweep.sweep(account.connection, tmp_path, survey(account, tmp_path), print))
+
+    assert Ledger(tmp_path / RUNS / run_id(1) / "ledger.jsonl").entries()[-1].event == "clone-down"
+
+
 def test_one_that_cannot_be_torn_down_keeps_no_other_from_it(tmp_path, monkeypatch):
     account = Account(*(a_stack(run_id(n), expires=-HOUR) for n in range(3)))
-    errors = {run_id(0): TeardownError(["a queue"]), run_id(1): CloudError("no")}
+    errors = {run_id(0): TeardownError(["a queue"]), run_id(1): KeyError("StackId")}
 
     def remove(clients, run, ledger, narrate):
         if run in errors:
@@ -262,6 +303,37 @@ def test_a_run_of_another_machine_gets_a_ledger_that_a_teardown_can_go_on_from(t
         ("task-definition", family),
     ]
     assert ledger.entries()[0].details["target"] == "aws"
+
+
+def test_a_ledger_that_lost_its_lines_is_completed_before_it_is_followed(tmp_path, monkeypatch):
+    ledger = Ledger(tmp_path / RUNS / run_id(1) / "ledger.jsonl")
+    ledger.path.write_text('{"at": "2026-03-01T12:0')
+    account = Account(a_stack(run_id(1), expires=-HOUR))
+    monkeypatch.setattr(aftermath, "remove", lambda *_: ["gone"])
+
+    for _ in range(2):
+        list(sweep.sweep(account.connection, tmp_path, survey(account, tmp_path), print))
+
+    assert [entry.event for entry in ledger.entries()] == ["run-started", "connected", *["about-to-create"] * 2]
+    assert {entry.kind for entry in ledger.created()} == {"stack", "ecs-task"}
+
+
+def test_families_that_cannot_be_listed_leave_no_half_ledger_behind(tmp_path):
+    account = Account(a_stack(run_id(1), expires=-HOUR))
+    account.services["ecs"].answers["list_task_definition_families"] = client_error("ThrottlingException")
+
+    ((_, _, error),) = sweep.sweep(account.connection, tmp_path, survey(account, tmp_path), print)
+
+    assert "Listing task definitions failed" in str(error)
+    assert not (tmp_path / RUNS).exists()
+
+
+def test_the_survey_of_an_orphan_does_not_touch_its_ledger(tmp_path):
+    path = Ledger(tmp_path / RUNS / run_id(1) / "ledger.jsonl").path
+    path.write_text("unreadable\n")
+
+    assert chosen(survey(Account(tagged=[topic_of(run_id(1))]), tmp_path)) == {f"readiness-{run_id(1)}": "sweep"}
+    assert path.read_text() == "unreadable\n"
 
 
 def test_an_account_that_does_not_tell_is_an_error_never_an_empty_one(tmp_path):

@@ -209,6 +209,17 @@ def test_a_run_that_left_nothing_was_asked_about_everything_it_made(account, led
     }
 
 
+def test_a_ledger_without_its_first_line_is_looked_for_by_the_name_of_its_stack(account, tmp_path):
+    ledger = Ledger(tmp_path / "cut.jsonl")
+    ledger.about_to_create("stack", STACK)
+    ledger.note("resource", kind="AWS::SQS::Queue", name=QUEUE)
+
+    look(account, ledger)
+
+    (asked,) = account("resourcegroupstaggingapi").called("get_resources")
+    assert asked["TagFilters"][0]["Values"] == [RUN]
+
+
 def test_the_gate_looks_with_the_clients_and_the_ledger_of_the_run(account, ledger, tmp_path):
     seen = GATE.observe(a_context(tmp_path, clients=account, ledger=ledger), Settings())
 
