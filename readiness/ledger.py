@@ -15,6 +15,8 @@ from readiness.errors import EvidenceError
 from readiness.secrecy import conceal
 
 FILE = "ledger.jsonl"
+_FREE_TEXT = ("why", "how")
+"""Details that quote what others said. The rest says what was made and where: masked, it would not be found again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,8 @@ class Ledger:
             EvidenceError: it could not be written; then the act must not be done.
         """
         at = datetime.now(UTC).isoformat()
-        line = conceal(json.dumps({"at": at, "event": event, "kind": kind, "name": name, "details": details}))
+        said = {key: conceal(value) if key in _FREE_TEXT else value for key, value in details.items()}
+        line = json.dumps({"at": at, "event": event, "kind": kind, "name": name, "details": said})
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(self._mend() + line + "\n")
