@@ -13,6 +13,7 @@ import selectors
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -128,7 +129,7 @@ def connect_aws(region: str, production_accounts: tuple[str, ...]) -> Connection
         session = session_of(region_name=region)
         sts = session.client("sts", config=config)
         endpoint = "" if is_aws(sts.meta.endpoint_url) else sts.meta.endpoint_url
-        account = sts.get_caller_identity()["Account"]
+        account = _account(sts)
     except (BotoCoreError, ClientError, ValueError) as error:
         raise CloudError(
             f"AWS does not say who you are: {error}.",
@@ -159,6 +160,23 @@ def connect_aws(region: str, production_accounts: tuple[str, ...]) -> Connection
         endpoint=endpoint,
         costs=not endpoint,
     )
+
+
+def _account(sts: Any) -> str:
+    """Return the account that STS names.
+
+    Raises:
+        CloudError: what answers is not STS.
+    """
+    try:
+        return str(sts.get_caller_identity()["Account"])
+    except Exception as error:
+        if not (isinstance(error, KeyError) or _is_unreadable(error)):
+            raise
+        raise CloudError(
+            f"What answers at {sts.meta.endpoint_url} is not AWS: it does not say who you are.",
+            hint="See AWS_ENDPOINT_URL, and endpoint_url of your profile.",
+        ) from error
 
 
 def _boto3() -> tuple[Callable[..., Any], Any]:
@@ -448,6 +466,18 @@ def translated(operation: str) -> Iterator[None]:
         raise CloudError(f"{operation} failed: {error}", hint=hint) from error
     except BotoCoreError as error:
         raise CloudError(f"{operation} failed: {error}", hint="Is the endpoint reachable?") from error
+    except Exception as error:
+        if not _is_unreadable(error):
+            raise
+        raise CloudError(
+            f"{operation} failed: the answer cannot be read.", hint="Is what answers at the endpoint an AWS?"
+        ) from error
+
+
+def _is_unreadable(error: Exception) -> bool:
+    """Say whether botocore could not read an answer: where it is no AWS's, that is a plain KeyError as often as not."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return frames[-1].f_globals.get("__name__") == "botocore.parsers"
 
 
 def is_gone(error: ClientError) -> bool:

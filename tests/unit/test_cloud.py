@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 
 import boto3
@@ -251,6 +253,45 @@ def test_an_endpoint_that_does_not_answer_is_asked_about():
     with pytest.raises(CloudError, match="Listing tasks failed") as caught, translated("Listing tasks"):
         raise EndpointConnectionError(endpoint_url="http://localhost:1")
     assert "reachable" in caught.value.hint
+
+
+@pytest.fixture
+def web_server(monkeypatch):
+    """A web server that is no AWS, where every AWS call goes; returns a function that says what it answers."""
+    said = {}
+
+    class Page(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(said["body"])))
+            self.end_headers()
+            self.wfile.write(said["body"])
+
+        def log_message(self, *_):
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    for name, value in embedded_variables(f"http://127.0.0.1:{server.server_port}", "eu-west-1").items():
+        monkeypatch.setenv(name, value)
+    yield lambda body: said.update(body=body)
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("page", [b"<html><body>Hello</body></html>", b"<html><p>Hello</html>", b"Hello", b""])
+def test_a_web_server_that_is_no_aws_is_told_in_a_sentence(web_server, page):
+    web_server(page)
+
+    with pytest.raises(CloudError, match=r"What answers at http://127\.0\.0\.1:\d+ is not AWS") as caught:
+        connect_aws("eu-west-1", ())
+    assert "AWS_ENDPOINT_URL" in caught.value.hint
+    with (
+        pytest.raises(CloudError, match=r"Listing stacks failed: the answer cannot be read"),
+        translated("Listing stacks"),
+    ):
+        boto3.client("cloudformation").describe_stacks()
 
 
 def test_our_own_mistakes_are_not_translated():
