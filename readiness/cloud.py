@@ -6,7 +6,6 @@ environment with which the CDK CLI reaches the same endpoint.
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import selectors
@@ -19,7 +18,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import psutil
 from botocore.exceptions import BotoCoreError, ClientError
@@ -127,8 +125,7 @@ def connect_aws(region: str, production_accounts: tuple[str, ...]) -> Connection
     session_of, config = _boto3()
     try:
         session = session_of(region_name=region)
-        sts = session.client("sts", config=config)
-        endpoint = "" if is_aws(sts.meta.endpoint_url) else sts.meta.endpoint_url
+        sts, endpoint = _client(session, "sts", config)
         account = _account(sts)
     except (BotoCoreError, ClientError, ValueError) as error:
         raise CloudError(
@@ -144,8 +141,8 @@ def connect_aws(region: str, production_accounts: tuple[str, ...]) -> Connection
         )
 
     def make_client(service: str) -> Any:
-        client = session.client(service, config=config)
-        _refuse_other_world(service, client.meta.endpoint_url, endpoint)
+        client, elsewhere = _client(session, service, config)
+        _refuse_other_world(service, elsewhere, endpoint)
         return client
 
     return Connection(
@@ -188,33 +185,29 @@ def _boto3() -> tuple[Callable[..., Any], Any]:
     return boto3.Session, Config(retries={"mode": "standard", "max_attempts": 8}, connect_timeout=10, read_timeout=60)
 
 
-def is_aws(endpoint: str) -> bool:
-    """Say whether an address is one of AWS's own, by the domains that AWS's partitions use."""
-    address = urlsplit(endpoint)
-    host = (address.hostname or "").lower()
-    return address.scheme == "https" and any(host.endswith(f".{suffix}") for suffix in _aws_domains())
+def _client(session: Any, service: str, config: Any) -> tuple[Any, str]:
+    """Return the client of a service, and where it asks if somebody set that; empty = where AWS itself answers.
+
+    An address of AWS's domains proves nothing: an API gateway or an instance of anybody's has one too.
+    """
+    from botocore.config import Config
+
+    client = session.client(service, config=config)
+    own = session.client(service, config=config.merge(Config(ignore_configured_endpoint_urls=True)))
+    address = str(client.meta.endpoint_url)
+    return client, "" if address == own.meta.endpoint_url else address
 
 
-@functools.cache
-def _aws_domains() -> frozenset[str]:
-    """Return the domains of every partition, as botocore ships them."""
-    import botocore.session
-
-    partitions = botocore.session.get_session().get_component("data_loader").load_data("partitions")["partitions"]
-    outputs = [each["outputs"] for each in partitions]
-    return frozenset(each[key] for each in outputs for key in ("dnsSuffix", "dualStackDnsSuffix") if each.get(key))
-
-
-def _refuse_other_world(service: str, address: str, endpoint: str) -> None:
+def _refuse_other_world(service: str, elsewhere: str, endpoint: str) -> None:
     """Refuse a service that answers elsewhere than the account was asked for: half of a run would be real.
 
     Raises:
-        CloudError: one of the two is AWS and the other is not.
+        CloudError: one of the two is AWS, which is empty, and the other is not.
     """
-    if is_aws(address) == (not endpoint):
+    if bool(elsewhere) == bool(endpoint):
         return
     raise CloudError(
-        f"{service} would be asked at {address}, but the account is the one of {endpoint or 'AWS'}.",
+        f"{service} would be asked at {elsewhere or 'AWS'}, but the account is the one of {endpoint or 'AWS'}.",
         hint="Set AWS_ENDPOINT_URL for all services or for none; no run is half on AWS.",
     )
 
