@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from readiness.errors import EvidenceError
+from readiness.folders import make_folder
 from readiness.secrecy import conceal
 
 FILE = "ledger.jsonl"
@@ -35,7 +36,7 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
 
     def note(self, event: str, *, kind: str = "", name: str = "", **details: str) -> None:
         """Append a line and force it to the disk.

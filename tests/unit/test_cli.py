@@ -748,3 +748,11 @@ def test_a_sweep_works_in_no_other_account_than_it_was_told(found, capsys):
 @pytest.mark.parametrize("text", ["6", "soon", ""])
 def test_an_age_that_is_none_is_a_wrong_command_line(found, text):
     assert leave(["sweep", "--older-than", text]) == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("arguments", [["plan", "--cost"], ["aws"]])
+def test_a_file_called_like_our_folder_is_told_in_a_sentence(folder, capsys, arguments):
+    (folder / ".readiness").write_text("")
+
+    assert command(arguments) == ExitCode.NO_RELIABLE_VERDICT
+    assert "cannot be made: " in capsys.readouterr().err
