@@ -65,6 +65,9 @@ def command(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.NO_RELIABLE_VERDICT
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return _fail(ReadinessError(f"{place}{error.strerror or error}."), ExitCode.NO_RELIABLE_VERDICT)
 
 
 def _fail(error: ReadinessError, code: ExitCode) -> int:

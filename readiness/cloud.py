@@ -6,19 +6,18 @@ environment with which the CDK CLI reaches the same endpoint.
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import selectors
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import psutil
 from botocore.exceptions import BotoCoreError, ClientError
@@ -126,9 +125,8 @@ def connect_aws(region: str, production_accounts: tuple[str, ...]) -> Connection
     session_of, config = _boto3()
     try:
         session = session_of(region_name=region)
-        sts = session.client("sts", config=config)
-        endpoint = "" if is_aws(sts.meta.endpoint_url) else sts.meta.endpoint_url
-        account = sts.get_caller_identity()["Account"]
+        sts, endpoint = _client(session, "sts", config)
+        account = _account(sts)
     except (BotoCoreError, ClientError, ValueError) as error:
         raise CloudError(
             f"AWS does not say who you are: {error}.",
@@ -143,8 +141,8 @@ def connect_aws(region: str, production_accounts: tuple[str, ...]) -> Connection
         )
 
     def make_client(service: str) -> Any:
-        client = session.client(service, config=config)
-        _refuse_other_world(service, client.meta.endpoint_url, endpoint)
+        client, elsewhere = _client(session, service, config)
+        _refuse_other_world(service, elsewhere, endpoint)
         return client
 
     return Connection(
@@ -161,6 +159,23 @@ def connect_aws(region: str, production_accounts: tuple[str, ...]) -> Connection
     )
 
 
+def _account(sts: Any) -> str:
+    """Return the account that STS names.
+
+    Raises:
+        CloudError: what answers is not STS.
+    """
+    try:
+        return str(sts.get_caller_identity()["Account"])
+    except Exception as error:
+        if not (isinstance(error, KeyError) or _is_unreadable(error)):
+            raise
+        raise CloudError(
+            f"What answers at {sts.meta.endpoint_url} is not AWS: it does not say who you are.",
+            hint="See AWS_ENDPOINT_URL, and endpoint_url of your profile.",
+        ) from error
+
+
 def _boto3() -> tuple[Callable[..., Any], Any]:
     """Return boto3's session and how its clients behave; a command that asks no AWS does without its import."""
     import boto3
@@ -170,33 +185,29 @@ def _boto3() -> tuple[Callable[..., Any], Any]:
     return boto3.Session, Config(retries={"mode": "standard", "max_attempts": 8}, connect_timeout=10, read_timeout=60)
 
 
-def is_aws(endpoint: str) -> bool:
-    """Say whether an address is one of AWS's own, by the domains that AWS's partitions use."""
-    address = urlsplit(endpoint)
-    host = (address.hostname or "").lower()
-    return address.scheme == "https" and any(host.endswith(f".{suffix}") for suffix in _aws_domains())
+def _client(session: Any, service: str, config: Any) -> tuple[Any, str]:
+    """Return the client of a service, and where it asks if somebody set that; empty = where AWS itself answers.
+
+    An address of AWS's domains proves nothing: an API gateway or an instance of anybody's has one too.
+    """
+    from botocore.config import Config
+
+    client = session.client(service, config=config)
+    own = session.client(service, config=config.merge(Config(ignore_configured_endpoint_urls=True)))
+    address = str(client.meta.endpoint_url)
+    return client, "" if address == own.meta.endpoint_url else address
 
 
-@functools.cache
-def _aws_domains() -> frozenset[str]:
-    """Return the domains of every partition, as botocore ships them."""
-    import botocore.session
-
-    partitions = botocore.session.get_session().get_component("data_loader").load_data("partitions")["partitions"]
-    outputs = [each["outputs"] for each in partitions]
-    return frozenset(each[key] for each in outputs for key in ("dnsSuffix", "dualStackDnsSuffix") if each.get(key))
-
-
-def _refuse_other_world(service: str, address: str, endpoint: str) -> None:
+def _refuse_other_world(service: str, elsewhere: str, endpoint: str) -> None:
     """Refuse a service that answers elsewhere than the account was asked for: half of a run would be real.
 
     Raises:
-        CloudError: one of the two is AWS and the other is not.
+        CloudError: one of the two is AWS, which is empty, and the other is not.
     """
-    if is_aws(address) == (not endpoint):
+    if bool(elsewhere) == bool(endpoint):
         return
     raise CloudError(
-        f"{service} would be asked at {address}, but the account is the one of {endpoint or 'AWS'}.",
+        f"{service} would be asked at {elsewhere or 'AWS'}, but the account is the one of {endpoint or 'AWS'}.",
         hint="Set AWS_ENDPOINT_URL for all services or for none; no run is half on AWS.",
     )
 
@@ -448,6 +459,18 @@ def translated(operation: str) -> Iterator[None]:
         raise CloudError(f"{operation} failed: {error}", hint=hint) from error
     except BotoCoreError as error:
         raise CloudError(f"{operation} failed: {error}", hint="Is the endpoint reachable?") from error
+    except Exception as error:
+        if not _is_unreadable(error):
+            raise
+        raise CloudError(
+            f"{operation} failed: the answer cannot be read.", hint="Is what answers at the endpoint an AWS?"
+        ) from error
+
+
+def _is_unreadable(error: Exception) -> bool:
+    """Say whether botocore could not read an answer: where it is no AWS's, that is a plain KeyError as often as not."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return frames[-1].f_globals.get("__name__") == "botocore.parsers"
 
 
 def is_gone(error: ClientError) -> bool:

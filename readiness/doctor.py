@@ -108,6 +108,8 @@ def _cdk(repository: Path) -> str:
 def _disk(repository: Path) -> str:
     folder = repository / ".readiness"
     nearest = folder if folder.exists() else repository
+    if not nearest.is_dir():
+        raise ReadinessError(f"{nearest} is no folder: there would be no evidence.", hint="Move it out of the way.")
     if not os.access(nearest, os.W_OK):
         raise ReadinessError(
             f"{nearest} cannot be written to: there would be no evidence.", hint="Mend its permissions."

@@ -12,6 +12,7 @@ from pathlib import Path
 from readiness import contract
 from readiness.cloud import connect_embedded, embedded_settings, embedded_variables, start_embedded, stop_embedded
 from readiness.errors import ReadinessError
+from readiness.folders import make_folder
 from readiness.interruption import Interrupted, Signals
 from readiness.ledger import FILE, Ledger
 from readiness.model import Plan
@@ -50,7 +51,7 @@ def _alone(folder: Path) -> Iterator[None]:
     Raises:
         ReadinessError: one is up already.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with (folder / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

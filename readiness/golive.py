@@ -37,7 +37,6 @@ _OBSERVATION: Final = "observation.json"
 OBSERVATION: Final = f"{evidence.GO_LIVE}/{_OBSERVATION}"
 RESULT: Final = sign_off.GO_LIVE_RESULT
 ENDPOINT_VARIABLE: Final = "AWS_ENDPOINT_URL"
-_AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".on.aws")
 
 Target = Literal["aws", "embedded-endpoint"]
 
@@ -187,13 +186,13 @@ def reach(asked: Asked, frozen: Plan) -> Connection:
         with translated(f"Asking the embedded AWS at {endpoint} who it is"):
             return connect_embedded(endpoint, region, frozen.embedded.time_scale)
     connection = connect_aws(region, ())
+    if connection.endpoint:
+        raise UsageError(
+            f"--target aws: AWS calls go to {connection.endpoint}, which is not AWS.",
+            hint=f"Unset {ENDPOINT_VARIABLE} and endpoint_url, or say --target embedded-endpoint.",
+        )
     for service in ("ecs", "cloudformation", "cloudwatch", "elbv2"):
-        endpoint = connection.client(service).meta.endpoint_url
-        if not (urlsplit(endpoint).hostname or "").endswith(_AWS):
-            raise UsageError(
-                f"--target aws: {service} is asked at {endpoint}, which is not AWS.",
-                hint=f"Unset {ENDPOINT_VARIABLE} and endpoint_url, or say --target embedded-endpoint.",
-            )
+        connection.client(service)  # one that would be asked elsewhere is refused before anything is looked at
     return connection
 
 

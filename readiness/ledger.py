@@ -12,9 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from readiness.errors import EvidenceError
+from readiness.folders import make_folder
 from readiness.secrecy import conceal
 
 FILE = "ledger.jsonl"
+_FREE_TEXT = ("why", "how")
+"""Details that quote what others said. The rest says what was made and where: masked, it would not be found again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +36,7 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
 
     def note(self, event: str, *, kind: str = "", name: str = "", **details: str) -> None:
         """Append a line and force it to the disk.
@@ -42,7 +45,8 @@ class Ledger:
             EvidenceError: it could not be written; then the act must not be done.
         """
         at = datetime.now(UTC).isoformat()
-        line = conceal(json.dumps({"at": at, "event": event, "kind": kind, "name": name, "details": details}))
+        said = {key: conceal(value) if key in _FREE_TEXT else value for key, value in details.items()}
+        line = json.dumps({"at": at, "event": event, "kind": kind, "name": name, "details": said})
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(self._mend() + line + "\n")

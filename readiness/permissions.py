@@ -42,6 +42,7 @@ _ACTIONS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("ecs", "UpdateService"): ("ecs:UpdateService", "iam:PassRole"),
     ("elbv2", "CreateRule"): ("elasticloadbalancing:CreateRule", "elasticloadbalancing:AddTags"),
     ("iam", "SimulatePrincipalPolicy"): ("iam:SimulatePrincipalPolicy",),
+    ("sqs", "ReceiveMessage"): ("sqs:ReceiveMessage", "kms:Decrypt"),  # the inbox is encrypted with the clone's key
     ("s3", "DeleteObjects"): ("s3:DeleteObject", "s3:DeleteObjectVersion"),
     ("s3", "ListObjectVersions"): ("s3:ListBucketVersions",),
     ("sts", "GetCallerIdentity"): (),  # allowed to everybody
@@ -240,6 +241,11 @@ _NARROWED: Final[Mapping[str, _Narrowed]] = {
         "PassRolesOfClonesToTasks",
         (f"arn:aws:iam::*:role/{_OURS}",),
         {"StringEquals": {"iam:PassedToService": ["ecs-tasks.amazonaws.com", "ecs.amazonaws.com"]}},
+    ),
+    "kms:Decrypt": (
+        "DecryptInbox",
+        ("arn:aws:kms:*:*:key/*",),
+        {**_TAGGED, "StringLike": {"kms:ViaService": "sqs.*.amazonaws.com"}},
     ),
     "logs:DeleteLogGroup": _REMOVED,
     "logs:FilterLogEvents": _LOGS,

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from readiness import cost, staging
+from readiness.folders import make_folder
 from readiness.gates import cost as gate
 from readiness.plan import load_plan, parse
 
@@ -16,11 +17,12 @@ def priced_plan(repository: Path, plan_file: Path) -> tuple[str, ...]:
     Raises:
         PlanError: the plan is invalid.
         ReadinessError: the stack could not be synthesized.
+        EvidenceError: there is no folder to do so in.
     """
     plan = load_plan(plan_file)
     settings = parse(gate.Settings, plan.gates.settings.get("cost", {}), str(plan_file), "gates.settings.cost")
     scratch = repository / ".readiness"
-    scratch.mkdir(exist_ok=True)
+    make_folder(scratch)
     with tempfile.TemporaryDirectory(prefix="cost-", dir=scratch) as folder:
         assembly = staging.synthesize(repository, Path(folder), plan_file=plan_file, variables={})
         found = gate.price(plan, repository, assembly.templates, settings)

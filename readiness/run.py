@@ -67,6 +67,7 @@ from readiness.narrator import Narrator
 from readiness.registration import git_state
 from readiness.removal import remove_run
 from readiness.scan.template import read_template
+from readiness.secrecy import refuse_secrets_in
 from readiness.spelling import did_you_mean
 
 RUNS = Path(".readiness") / "runs"
@@ -217,6 +218,8 @@ def freeze(request: Request, narrator: Narrator) -> Run:
     check_gates(frozen, request)
     files = checked_workload_files(frozen, request)
     refuse_used_folder(request.evidence)
+    kept_files = (request.repository / workload_files.FOLDER / path for path in files)
+    refuse_secrets_in([request.plan_file, request.waivers_file, *kept_files])
     started_at = datetime.now(UTC)
     run_id = f"{started_at:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     folder = request.repository / RUNS / run_id

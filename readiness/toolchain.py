@@ -38,13 +38,14 @@ def cdk_program(repository: Path) -> Path:
 def cdk_environment(repository: Path, variables: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a CDK command: ours, with *variables*, writing nothing outside the repository.
 
-    Credentials of the caller are dropped when *variables* bring their own, so that they are never sent elsewhere.
+    Where *variables* bring credentials, nothing of the caller's own AWS settings is looked at: no credentials of theirs
+    are sent elsewhere, and no endpoint or profile of theirs leads elsewhere.
     """
     caches = repository / ".readiness" / "cache"
     inherited = dict(os.environ)
     if "AWS_ACCESS_KEY_ID" in variables:
-        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_PROFILE"):
-            inherited.pop(name, None)
+        inherited = {name: value for name, value in inherited.items() if not name.startswith("AWS_")}
+        inherited |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     node = node_folder()
     return {
         **inherited,

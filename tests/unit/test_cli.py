@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -767,3 +768,49 @@ def test_a_sweep_works_in_no_other_account_than_it_was_told(found, capsys):
 @pytest.mark.parametrize("text", ["6", "soon", ""])
 def test_an_age_that_is_none_is_a_wrong_command_line(found, text):
     assert leave(["sweep", "--older-than", text]) == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("arguments", [["plan", "--cost"], ["aws"]])
+def test_a_file_called_like_our_folder_is_told_in_a_sentence(folder, capsys, arguments):
+    (folder / ".readiness").write_text("")
+
+    assert command(arguments) == ExitCode.NO_RELIABLE_VERDICT
+    assert "cannot be made: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("init --output other.toml <&-", ExitCode.USAGE, "--name and --image must be given"),
+        ("run --target aws <&-", ExitCode.USAGE, "there is no terminal to ask you on"),
+        ("gates 2>&-", ExitCode.GO, ""),
+        ("gates >&-", ExitCode.GO, ""),
+        ("gates >/dev/full", ExitCode.NO_RELIABLE_VERDICT, "No space left on device"),
+        ("plan --reference >/dev/full", ExitCode.NO_RELIABLE_VERDICT, "No space left on device"),
+    ],
+)
+def test_a_stream_that_is_closed_or_full_is_no_traceback_and_changes_no_other_exit_code(folder, line, code, said):
+    program = f"exec {shlex.quote(sys.executable)} -m readiness {line}"
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+
+    ended = subprocess.run(["sh", "-c", program], cwd=folder, env=environment, capture_output=True, text=True)
+
+    assert (ended.returncode, "Traceback" in ended.stderr) == (code, False), ended.stderr
+    assert said in ended.stderr
+
+
+def test_the_exit_code_of_a_result_that_nobody_can_read_is_kept(folder):
+    program = (
+        "import sys\n"
+        "from readiness import __main__, cli\n"
+        "from readiness.commands.output import tell\n"
+        "cli.command = lambda arguments: tell('left') or 4\n"
+        "__main__.main()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+
+    ended = subprocess.run(
+        ["sh", "-c", f"exec {shlex.quote(sys.executable)} -c {shlex.quote(program)} >&-"], env=environment
+    )
+
+    assert ended.returncode == ExitCode.LEFTOVERS

@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 
 import boto3
@@ -40,8 +42,9 @@ class Session:
         self.answers = FakeClient(get_caller_identity={"Account": ACCOUNT})
         self.endpoints = {}
 
-    def client(self, service, **how):
-        url = self.endpoints.get(service, f"https://{service}.eu-west-1.amazonaws.com")
+    def client(self, service, config):
+        own = f"https://{service}.eu-west-1.amazonaws.com"
+        url = own if config.ignore_configured_endpoint_urls else self.endpoints.get(service, own)
         return SimpleNamespace(
             name=service,
             meta=SimpleNamespace(endpoint_url=url),
@@ -99,23 +102,38 @@ def test_another_account_is_let_in(identity, tmp_path, ledger):
     assert connected.details == {"region": "eu-west-1", "endpoint": ""}
 
 
+AN_API_OF_SOMEBODYS = "https://one.execute-api.eu-west-1.amazonaws.com"
+
+
 @pytest.mark.parametrize(
-    ("endpoint", "real"),
+    ("region", "variables", "endpoint"),
     [
-        ("https://sts.eu-west-1.amazonaws.com", True),
-        ("https://sts.cn-north-1.amazonaws.com.cn", True),
-        ("https://vpce-0123-abcd.sts.eu-west-1.vpce.amazonaws.com", True),
-        ("https://sts.eu-west-1.api.aws", True),
-        ("http://localhost:4566", False),
-        ("http://sts.eu-west-1.amazonaws.com", False),
-        ("https://amazonaws.com.example.org", False),
-        ("https://notamazonaws.com", False),
-        ("https://localhost.localstack.cloud:4566", False),
-        ("", False),
+        ("eu-west-1", {}, ""),
+        ("cn-north-1", {}, ""),
+        ("us-east-1", {"AWS_USE_FIPS_ENDPOINT": "true"}, ""),
+        ("eu-west-1", {"AWS_USE_DUALSTACK_ENDPOINT": "true"}, ""),
+        ("us-east-1", {"AWS_STS_REGIONAL_ENDPOINTS": "legacy"}, ""),
+        ("eu-west-1", {"AWS_ENDPOINT_URL": "https://sts.eu-west-1.amazonaws.com"}, ""),
+        ("eu-west-1", {"AWS_ENDPOINT_URL": AN_API_OF_SOMEBODYS}, AN_API_OF_SOMEBODYS),
+        (
+            "eu-west-1",
+            {"AWS_ENDPOINT_URL_STS": "https://ec2-1.compute.amazonaws.com"},
+            "https://ec2-1.compute.amazonaws.com",
+        ),
+        ("eu-west-1", {"AWS_ENDPOINT_URL": "http://sts.eu-west-1.amazonaws.com"}, "http://sts.eu-west-1.amazonaws.com"),
     ],
 )
-def test_an_address_is_awss_own_by_its_domain_and_its_certificate_only(endpoint, real):
-    assert cloud.is_aws(endpoint) is real
+def test_aws_is_where_botocore_itself_would_ask_and_no_other_host_of_its_domains(
+    monkeypatch, region, variables, endpoint
+):
+    monkeypatch.setattr(cloud, "_account", lambda sts: ACCOUNT)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    connection = connect_aws(region, ())
+
+    assert connection.endpoint == endpoint
+    assert connection.environment is (Environment.EMULATED if endpoint else Environment.AWS)
 
 
 def emulate(session, *services):
@@ -138,7 +156,7 @@ def test_an_endpoint_that_is_not_awss_is_recorded_as_emulated(session, monkeypat
 def test_no_run_is_half_on_aws(session, emulated):
     emulate(session, *emulated)
 
-    with pytest.raises(CloudError, match="ecs would be asked at http") as caught:
+    with pytest.raises(CloudError, match=r"ecs would be asked at (http|AWS)") as caught:
         connect_aws("eu-west-1", ()).client("ecs")
     assert "for all services or for none" in caught.value.hint
 
@@ -251,6 +269,45 @@ def test_an_endpoint_that_does_not_answer_is_asked_about():
     with pytest.raises(CloudError, match="Listing tasks failed") as caught, translated("Listing tasks"):
         raise EndpointConnectionError(endpoint_url="http://localhost:1")
     assert "reachable" in caught.value.hint
+
+
+@pytest.fixture
+def web_server(monkeypatch):
+    """A web server that is no AWS, where every AWS call goes; returns a function that says what it answers."""
+    said = {}
+
+    class Page(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(said["body"])))
+            self.end_headers()
+            self.wfile.write(said["body"])
+
+        def log_message(self, *_):
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Page)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    for name, value in embedded_variables(f"http://127.0.0.1:{server.server_port}", "eu-west-1").items():
+        monkeypatch.setenv(name, value)
+    yield lambda body: said.update(body=body)
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("page", [b"<html><body>Hello</body></html>", b"<html><p>Hello</html>", b"Hello", b""])
+def test_a_web_server_that_is_no_aws_is_told_in_a_sentence(web_server, page):
+    web_server(page)
+
+    with pytest.raises(CloudError, match=r"What answers at http://127\.0\.0\.1:\d+ is not AWS") as caught:
+        connect_aws("eu-west-1", ())
+    assert "AWS_ENDPOINT_URL" in caught.value.hint
+    with (
+        pytest.raises(CloudError, match=r"Listing stacks failed: the answer cannot be read"),
+        translated("Listing stacks"),
+    ):
+        boto3.client("cloudformation").describe_stacks()
 
 
 def test_our_own_mistakes_are_not_translated():

@@ -126,6 +126,11 @@ def test_only_a_fault_stops_a_run_and_all_of_them_are_named():
 # --- this machine ----------------------------------------------------------------------------------------------------
 
 
+def test_a_file_where_evidence_should_go_is_a_fault(tmp_path):
+    (tmp_path / ".readiness").write_text("")
+    assert {each.name: each for each in local(tmp_path)}["disk"].standing == "fault"
+
+
 def test_a_full_disk_is_a_fault(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: SimpleNamespace(free=10_000))
     assert {each.name: each for each in local(tmp_path)}["disk"].standing == "fault"

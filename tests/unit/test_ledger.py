@@ -26,6 +26,13 @@ def test_what_is_about_to_be_made_is_written_with_its_details(ledger):
     assert entry.at.tzinfo is not None
 
 
+def test_a_file_in_the_way_of_its_folder_is_told(tmp_path):
+    (tmp_path / ".readiness").write_text("")
+
+    with pytest.raises(EvidenceError, match=r"\.readiness/runs/one cannot be made: Not a directory"):
+        Ledger(tmp_path / ".readiness" / "runs" / "one" / "ledger.jsonl")
+
+
 def test_a_line_is_on_the_disk_when_the_call_returns(ledger, monkeypatch):
     forced = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: forced.append(ledger.path.read_text()))

@@ -68,7 +68,18 @@ def test_what_changes_something_is_allowed_on_clones_alone():
 
 
 def test_no_secret_may_be_read():
-    assert not {"secretsmanager:GetSecretValue", "kms:Decrypt", "s3:GetObject"} & set(actions(shipped()))
+    assert not {"secretsmanager:GetSecretValue", "s3:GetObject"} & set(actions(shipped()))
+
+
+def test_what_a_clones_key_encrypts_may_be_decrypted_for_its_queues_alone():
+    """AWS asks whoever receives from an encrypted queue for it; a secret's decryption comes through another service."""
+    (statement,) = [each for each in shipped()["Statement"] if "kms:Decrypt" in each["Action"]]
+
+    assert statement["Action"] == ["kms:Decrypt"]
+    assert statement["Condition"] == {
+        "Null": {"aws:ResourceTag/readiness:run-id": "false"},
+        "StringLike": {"kms:ViaService": "sqs.*.amazonaws.com"},
+    }
 
 
 @pytest.mark.parametrize(
@@ -80,6 +91,7 @@ def test_no_secret_may_be_read():
         (Call("service-quotas", "GetServiceQuota"), ("servicequotas:GetServiceQuota",)),
         (Call("s3", "ListObjectVersions"), ("s3:ListBucketVersions",)),
         (Call("ecs", "RunTask"), ("ecs:RunTask", "ecs:TagResource", "iam:PassRole")),
+        (Call("sqs", "ReceiveMessage"), ("sqs:ReceiveMessage", "kms:Decrypt")),
         (Call("sts", "GetCallerIdentity"), ()),
     ],
 )

@@ -244,6 +244,15 @@ def test_an_invalid_register_makes_nothing(begin, tmp_path):
     assert not (tmp_path / ".readiness").exists()
 
 
+def test_a_plan_that_the_bundle_would_mask_makes_nothing(begin, tmp_path, monkeypatch):
+    monkeypatch.setenv("DB_PASSWORD", 'hold = "10s"')
+
+    with pytest.raises(UsageError, match="holds the value of the environment variable DB_PASSWORD"):
+        begin()
+
+    assert not (tmp_path / ".readiness").exists()
+
+
 def test_evidence_goes_where_it_was_asked_to(begin, tmp_path):
     assert begin(evidence=tmp_path / "proof").bundle.root == tmp_path / "proof"
 
