@@ -6,7 +6,7 @@ import json
 import secrets
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -156,8 +156,24 @@ def see_through(this: Run, observe: Callable[[Run], None], within: timedelta) ->
     Raises:
         PlanError: the account is one that the plan lists as production.
         EvidenceError: there could be no record.
+        Interrupted: somebody insisted on the end before there was one.
         TeardownError: there could be none, and something may be left.
     """
+    try:
+        with this.signals.caught(this.narrator.warn):
+            watch(this, observe, within)
+            with this.signals.tearing_down():
+                return conclude(this), this.bundle.root
+    except (Exception, Interrupted) as error:
+        if left := (*this.leftovers, *remaining(this.results)):
+            why = f"There is no record: {str(error) or repr(error)}"
+            hint = f"{why}\n  To finish the teardown: readiness teardown {this.id}"
+            raise TeardownError(tuple(dict.fromkeys(left)), hint=hint) from error
+        raise
+
+
+def watch(this: Run, observe: Callable[[Run], None], within: timedelta) -> None:
+    """Let *observe* ask the gates, and write down in the run what ended it early."""
     narrator = this.narrator
     try:
         with this.signals.caught(narrator.warn, within.total_seconds()):
@@ -186,17 +202,16 @@ def see_through(this: Run, observe: Callable[[Run], None], within: timedelta) ->
         this.troubles.append(str(error))
         narrator.warn(str(error))
     except Exception as error:  # noqa: BLE001 - a bug is a gap with its traceback in the bundle, never a lost record
-        this.bundle.write("traceback.txt", traceback.format_exc().encode())
-        this.troubles.append(f"The harness failed: {error!r}; see artifacts/traceback.txt")
+        this.troubles.append(f"The harness failed: {error!r}{kept_traceback(this, 'traceback.txt')}")
         narrator.warn(this.troubles[-1])
     this.interrupted = this.signals.interrupted
-    try:
-        return conclude(this), this.bundle.root
-    except EvidenceError as error:
-        if left := (*this.leftovers, *remaining(this.results)):
-            hint = f"{error}\n  To finish the teardown: readiness teardown {this.id}"
-            raise TeardownError(tuple(dict.fromkeys(left)), hint=hint) from error
-        raise
+
+
+def kept_traceback(this: Run, path: str) -> str:
+    """Keep the traceback of the error at hand, and say where; one that cannot be kept must not cost the record."""
+    with suppress(EvidenceError):
+        return f"; see {this.bundle.write(path, traceback.format_exc().encode())}"
+    return ""
 
 
 def announced(this: Run, why: str) -> list[str]:
@@ -656,12 +671,15 @@ def conclude(this: Run) -> Record:
 
 def unnoticed(this: Run, record: Record) -> list[str]:
     """Plant faults in what this run saw, keep what became of each, and return a sentence for each that got through."""
-    settings = {gate.id: settings_of(gate, this.plan, evidence.PLAN) for gate in gates.all_gates()}
     try:
+        settings = {gate.id: settings_of(gate, this.plan, evidence.PLAN) for gate in gates.all_gates()}
         rows = controls.on_evidence(this.bundle.root, record, this.plan, this.waivers, lambda gate: settings[gate.id])
+        this.bundle.put_json(evidence.CONTROLS, tuple[ControlShown, ...], rows)
     except ReadinessError as error:
         return [f"Nobody knows whether the gates notice a planted fault: {error.message}"]
-    this.bundle.put_json(evidence.CONTROLS, tuple[ControlShown, ...], rows)
+    except Exception as error:  # noqa: BLE001 - a bug in a control costs the verdict, never the record
+        kept = kept_traceback(this, "tracebacks/controls.txt")
+        return [f"Nobody knows whether the gates notice a planted fault: {error!r}{kept}"]
     return [f"A planted fault got through: {row.plants} ({row.id})" for row in controls.let_through(rows)]
 
 
