@@ -20,7 +20,7 @@ from readiness.evidence import BundleWriter
 from readiness.ledger import Entry, Ledger
 from readiness.model import Candidate, Clone, Plan, Record, Registration, Span, Stage
 from readiness.narrator import Narrator
-from readiness.registration import git_state
+from readiness.registration import UNKNOWN, git_state
 from readiness.removal import stop_tasks
 
 _WHOLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
@@ -39,6 +39,7 @@ def resume(repository: Path, run_id: str, narrator: Narrator) -> tuple[Record, P
     this = _thaw(repository, ledger, begun, narrator)
     left = this.plan.budget.wall_clock - (datetime.now(UTC) - this.started_at)
     _check_time(this, left)
+    _check_files(this)
     _check_templates(this)
     aftermath.end_programs(run_id)
     connection = reach_again(begun.details["region"], ledger.entries(), this.plan.aws.production_accounts)
@@ -85,10 +86,13 @@ def _thaw(repository: Path, ledger: Ledger, begun: Entry, narrator: Narrator) ->
     commit, dirty = git_state(repository)
     if (commit, str(dirty).lower()) != (begun.details["commit"], begun.details["dirty"]):
         _refuse(run_id, f"the repository has moved on from {begun.details['commit'][:12]}, so the candidate is another")
+    if dirty or commit == UNKNOWN:
+        _refuse(run_id, "its candidate was not committed, so nobody knows whether the files are still the same")
     for partial in bundle.rglob("*.partial"):
         partial.unlink()
     frozen: Plan = plan.load_plan(file)
-    results = progress.finished(folder, ledger, bundle)
+    # What is left is asked again: a resumed run makes or removes something after it was asked.
+    results = [each for each in progress.finished(folder, ledger, bundle) if each.stage is not Stage.AFTER_TEARDOWN]
     return run.Run(
         id=run_id,
         request=run.Request(
@@ -137,14 +141,24 @@ def _standing(this: run.Run, connection: Connection) -> Clone | None:
     needed = _unasked(this, Stage.STEADY, Stage.DISRUPTIVE)
     if not deployed:
         return None
-    stages = {gate.id: gate.stage for gate in gates.all_gates()}
-    broken = [gate for gate in progress.begun(this.ledger) if stages.get(gate) is Stage.DISRUPTIVE]
-    if broken:
-        _refuse(this.id, f"it was killed during {broken[0]}, which breaks the clone on purpose; nobody knows how it is")
+    if broken := _broken_by(this):
+        _refuse(this.id, f"it was killed during {broken}, which breaks the clone on purpose; nobody knows how it is")
     clone = _look(this, connection, deployed[-1])
     if clone is None and needed:
         _refuse(this.id, f"its clone is gone, and {', '.join(needed)} would be asked of another one")
     return clone
+
+
+def _broken_by(this: run.Run) -> str:
+    """Return the gate that was cut off and may have left the clone broken: a disruptive one, or one with a fault in."""
+    stages = {gate.id: gate.stage for gate in gates.all_gates()}
+    entries = this.ledger.entries()
+    for gate in progress.begun(this.ledger):
+        since = max(at for at, entry in enumerate(entries) if (entry.event, entry.name) == (progress.BEGUN, gate))
+        faults = any(entry.event == "about-to-inject" for entry in entries[since:])
+        if faults or stages.get(gate) is Stage.DISRUPTIVE:
+            return gate
+    return ""
 
 
 def _look(this: run.Run, connection: Connection, stack_id: str) -> Clone | None:
@@ -200,11 +214,21 @@ def _stop_load(this: run.Run, connection: Connection) -> None:
 
 def _check_templates(this: run.Run) -> None:
     """Refuse templates that are not those that gates were asked about."""
-    kept = this.bundle.root / evidence.TEMPLATES
-    for each in _made(this) if kept.is_dir() else ():
-        copy = kept / each.name
-        if not copy.exists() or copy.read_bytes() != each.read_bytes():
-            _refuse(this.id, f"{each} is not the template that was looked at")
+    kept, made = _templates(this.bundle.root / evidence.TEMPLATES), _templates(this.folder / "cdk.out")
+    looked_at = bool(kept) or any(entry.event == progress.BEGUN for entry in this.ledger.entries())
+    if looked_at and (not kept or kept != made):
+        _refuse(this.id, f"{this.folder / 'cdk.out'} does not hold the templates that were looked at")
+
+
+def _templates(folder: Path) -> dict[str, bytes]:
+    return {each.name: each.read_bytes() for each in folder.glob("*.template.json")}
+
+
+def _check_files(this: run.Run) -> None:
+    """Refuse plan, waivers or workload files that are not those that were frozen."""
+    for each in this.registration.files:
+        if evidence.sha256(evidence.read_bytes(this.bundle.root, each.kept)) != each.digest:
+            _refuse(this.id, f"{each.kept} in {this.bundle.root} is not the file that it froze")
 
 
 def _made(this: run.Run) -> tuple[Path, ...]:
