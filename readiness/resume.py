@@ -101,6 +101,7 @@ def _thaw(repository: Path, ledger: Ledger, begun: Entry, narrator: Narrator) ->
             waivers_file=bundle / evidence.WAIVERS,
             target="aws",
             only=tuple(json.loads(begun.details.get("only", "[]"))),
+            baseline=Path(begun.details["baseline"]) if begun.details.get("baseline") else None,
         ),
         plan=frozen,
         waivers=waivers.load_waivers(bundle / evidence.WAIVERS, max_age=frozen.max_waiver_age),
@@ -177,10 +178,12 @@ def _go_on(this: run.Run, connection: Connection, clone: Clone | None) -> None:
     expires_at = this.started_at + this.plan.budget.clone_lifetime
     assembly = staging.Assembly(folder=this.folder / "cdk.out", templates=())
     try:
+        run.choose_baseline(this)
         assembly = _assembly(this, connection, expires_at)
         run.keep_templates(this, assembly)
         if clone is not None:
             _stop_load(this, connection)
+        expense = run.estimated(this, assembly)
     except BaseException:
         _tear_down(this, connection, assembly)
         raise
@@ -190,7 +193,7 @@ def _go_on(this: run.Run, connection: Connection, clone: Clone | None) -> None:
             return
         with this.signals.tearing_down(), this.span("Remove what was cut off in its middle"):
             run.take_away(this, connection)
-    run.ask_all(this, connection, assembly, expires_at, clone)
+    run.ask_all(this, connection, assembly, expense, expires_at, clone)
 
 
 def _tear_down(this: run.Run, connection: Connection, assembly: staging.Assembly) -> None:

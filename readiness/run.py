@@ -70,6 +70,7 @@ from readiness.scan.template import read_template
 from readiness.spelling import did_you_mean
 
 RUNS = Path(".readiness") / "runs"
+_BASELINE = "baseline-chosen"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,6 +233,7 @@ def freeze(request: Request, narrator: Narrator) -> Run:
     check_gates(frozen, request)
     files = checked_workload_files(frozen, request)
     refuse_used_folder(request.evidence)
+    commit, dirty = git_state(request.repository)  # before evidence is written there
     started_at = datetime.now(UTC)
     run_id = f"{started_at:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     folder = request.repository / RUNS / run_id
@@ -249,7 +251,6 @@ def freeze(request: Request, narrator: Narrator) -> Run:
         decisive[request.repository / kept] = (kept, data)
     for kept, data in decisive.values():
         bundle.put(kept, data)
-    commit, dirty = git_state(request.repository)
     registered = registration.register(request.repository, decisive, allow_dirty=request.allow_dirty)
     environment = Environment.AWS if request.target == "aws" else Environment.EMULATED
     for fault in estimate.findings(frozen, estimate.estimate(frozen, environment)):
@@ -264,6 +265,7 @@ def freeze(request: Request, narrator: Narrator) -> Run:
         commit=commit,
         dirty=str(dirty).lower(),
         bundle=str(bundle.root),
+        baseline=str(request.baseline.resolve()) if request.baseline else "",
         version=readiness.__version__,
         only=json.dumps(request.only),
         registration=evidence.to_json(Registration, registered).decode(),
@@ -399,7 +401,7 @@ def observe_everything(this: Run) -> None:
         production.refuse(connection, this.plan, staging.stack_name(this.id))
         if connection.costs:
             doctor.demand(doctor.cheap(connection, this.plan))
-        this.baseline = request.baseline or baseline.latest(request.repository / RUNS, this.environment)
+        choose_baseline(this)
         with this.span("Synthesize the templates"):
             assembly = staging.synthesize(
                 request.repository,
@@ -410,23 +412,37 @@ def observe_everything(this: Run) -> None:
                 expires_at=expires_at,
             )
             keep_templates(this, assembly)
-        ask_all(this, connection, assembly, expires_at)
+        ask_all(this, connection, assembly, estimated(this, assembly), expires_at)
+
+
+def choose_baseline(this: Run) -> None:
+    """Choose the earlier run that this one is compared with, once: a resumed run keeps to what it chose before."""
+    chosen = [entry.name for entry in this.ledger.entries() if entry.event == _BASELINE]
+    if chosen:
+        this.baseline = Path(chosen[-1]) if chosen[-1] else None
+        return
+    request = this.request
+    this.baseline = request.baseline or baseline.latest(request.repository / RUNS, this.environment)
+    this.ledger.note(_BASELINE, name=str(this.baseline.resolve()) if this.baseline else "")
 
 
 def ask_all(
-    this: Run, connection: Connection, assembly: staging.Assembly, expires_at: datetime, clone: Clone | None = None
+    this: Run,
+    connection: Connection,
+    assembly: staging.Assembly,
+    expense: Estimate,
+    expires_at: datetime,
+    clone: Clone | None = None,
 ) -> None:
     """Ask the gates of every stage, with a clone in between; one that stands already is given as *clone*."""
-    expense = estimated(this, assembly)
+    context = make_context(this, connection, assembly)
     if clone is None:
         agree(this, connection, assembly, expense, expires_at)
-    context = make_context(this, connection, assembly)
-    ask(this, Stage.BEFORE_DEPLOY, context)
-    if clone is None and not deployable(this):
-        return
-    limit_spending(this, expense)
+        ask(this, Stage.BEFORE_DEPLOY, context)
+        if not deployable(this):
+            return
     try:
-        deploy_and_drill(this, connection, assembly, context, expires_at, clone)
+        deploy_and_drill(this, connection, assembly, expense, context, expires_at, clone)
     finally:
         with this.signals.tearing_down():
             ask(this, Stage.AFTER_TEARDOWN, context)
@@ -468,19 +484,28 @@ def limit_spending(this: Run, estimate: Estimate) -> None:
     """End the run once its clone has stood for as long as the budget pays for, as estimated."""
     if this.plan.budget.usd is not None and estimate.usd_per_hour_most:
         hours = this.plan.budget.usd / estimate.usd_per_hour_most
-        this.signals.end_within(hours * 3600, OutOfMoney)
+        this.signals.end_within(hours * 3600 - stood_s(this), OutOfMoney)
+
+
+def stood_s(this: Run) -> float:
+    """Return for how long the run has had a stack: a resumed one pays for what stood before, too."""
+    began = [entry.at for entry in this.ledger.created() if entry.kind == "stack"]
+    return (datetime.now(UTC) - began[0]).total_seconds() if began else 0.0
 
 
 def deploy_and_drill(
     this: Run,
     connection: Connection,
     assembly: staging.Assembly,
+    expense: Estimate,
     context: Context,
     expires_at: datetime,
     clone: Clone | None,
 ) -> None:
     """Deploy the clone, ask the steady and then the disruptive gates, and destroy it."""
     try:
+        limit_spending(this, expense)  # in here, as a resumed run may have spent all, and its clone stands
+        ask(this, Stage.BEFORE_DEPLOY, context)
         if clone is None:
             with this.span("Deploy the clone"):
                 clone = staging.deploy(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -129,8 +131,8 @@ class _Entered:
 def killed(world, tmp_path, monkeypatch):
     """Return a function that kills a run at a step and returns its id."""
 
-    def kill(step, target="aws"):
-        (tmp_path / "readiness.toml").write_text(PLAN)
+    def kill(step, target="aws", plan=PLAN):
+        (tmp_path / "readiness.toml").write_text(plan)
         (tmp_path / "waivers.toml").write_text("")
         request = Request(
             repository=tmp_path,
@@ -345,6 +347,45 @@ def test_time_that_is_over_is_not_given_again_but_for_the_teardown(world, killed
     monkeypatch.setattr(resume, "datetime", SimpleNamespace(now=lambda zone: later))
 
     refused(again, run_id, "budget.wall_clock is over")
+
+
+def test_what_the_clone_cost_before_is_not_given_again(world, killed, again, tmp_path, monkeypatch):
+    """It has stood for an hour at a dollar an hour, of a budget of one."""
+    priced = SimpleNamespace(usd_per_hour_most=1.0)
+    monkeypatch.setattr(run, "estimated", lambda this, assembly: priced)
+    run_id = killed("pictures", plan=PLAN + "\n[budget]\nusd = 1.0\n")
+    path = tmp_path / RUNS / run_id / "ledger.jsonl"
+    for at in {json.loads(line)["at"] for line in path.read_text().splitlines()}:
+        earlier = (datetime.fromisoformat(at) - timedelta(hours=1)).isoformat()
+        path.write_text(path.read_text().replace(at, earlier))
+    monkeypatch.setattr(world, "step", _slow(world.step))
+
+    record = again(run_id)
+
+    assert "storms" not in world.steps
+    assert world.steps[-2:] == ["destroy", "left"]
+    assert record.troubles == ("The run has cost budget.usd (1.0 USD), by the estimate",)
+
+
+def _slow(step):
+    def slow(name):
+        step(name)
+        if name == "pictures":
+            time.sleep(1)
+
+    return slow
+
+
+def test_a_resumed_run_is_compared_with_what_it_was_compared_with_before(killed, again, monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(run.triage, "since_baseline", lambda bundle, results: seen.append(bundle) or (None, None))
+    monkeypatch.setattr(run.baseline, "latest", lambda runs, environment: tmp_path / "before")
+    run_id = killed("words")
+    monkeypatch.setattr(run.baseline, "latest", lambda runs, environment: tmp_path / "since")
+
+    again(run_id)
+
+    assert seen == [tmp_path / "before"]
 
 
 def test_a_teardown_that_was_cut_off_is_finished_however_late(world, killed, again, monkeypatch):

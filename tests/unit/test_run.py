@@ -283,6 +283,19 @@ def test_the_commit_is_that_of_the_repository(tmp_path):
     assert registration.git_state(tmp_path) == (head, True)
 
 
+def test_evidence_inside_of_the_repository_does_not_make_the_candidate_another_one(begin, tmp_path):
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
+        (tmp_path / "readiness.toml").write_text(PLAN)
+        (tmp_path / "waivers.toml").write_text("")
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", "-C", tmp_path, *identity, *arguments], check=True)
+
+    this = begin(evidence=tmp_path / "proof")
+
+    assert not this.candidate.dirty
+    assert this.ledger.entries()[0].details["dirty"] == "false"
+
+
 # --- check_gates -----------------------------------------------------------------------------------------------------
 
 
