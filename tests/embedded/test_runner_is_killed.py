@@ -66,10 +66,12 @@ def a_run(folder, name, environment, gate, **budget):
     plan = harness.write_plan(folder / name, lambda plan: plan["budget"].update(budget))
     process = harness.start(plan, "--target", "aws", "--yes", "--only", gate, env=environment)
     assert process.stderr is not None
-    line = process.stderr.readline()
-    run_id = re.search(r"Run (\S+):", line)
-    assert run_id, line + process.stderr.read()
-    return process, run_id.group(1)
+    said = ""
+    for line in process.stderr:  # warnings come first
+        if found := re.search(r"Run (\S+):", line):
+            return process, found.group(1)
+        said += line
+    raise AssertionError(said)
 
 
 def kill_at(process, run_id, event, kind=""):
