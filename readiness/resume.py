@@ -8,6 +8,7 @@ clone on purpose: in which state that left it, nobody knows.
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
@@ -24,6 +25,8 @@ from readiness.registration import UNKNOWN, git_state
 from readiness.removal import stop_tasks
 
 _WHOLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+_STOP_S = 30
+"""After this long ECS kills a task that it was told to stop."""
 _GAP = "Nobody was at work: the run was killed, and resumed"
 
 
@@ -212,7 +215,18 @@ def _stop_load(this: run.Run, connection: Connection) -> None:
     """Stop the tasks of a gate that was cut off: what they send would be seen by the next."""
     made = this.ledger.created()
     if any(entry.kind == "ecs-task" for entry in made):
-        stop_tasks(connection.client("ecs"), made)
+        with this.span("Stop the load that was cut off, and let its last minute pass"):
+            stop_tasks(connection.client("ecs"), made)
+            time.sleep(_apart_s(datetime.now(UTC)))
+
+
+def _apart_s(now: datetime) -> float:
+    """Return the seconds until a whole minute begins in which nothing of the stopped tasks is counted any more.
+
+    The load balancer counts by the minute.
+    """
+    stopped = now + timedelta(seconds=_STOP_S)
+    return _STOP_S + 60 - (stopped.second + stopped.microsecond / 1e6)
 
 
 def _check_templates(this: run.Run) -> None:

@@ -224,6 +224,23 @@ def test_a_run_killed_with_a_fault_in_the_clone_is_not_gone_on_with(world, kille
     assert world.steps == []
 
 
+@pytest.mark.parametrize(("second", "waits"), [(0, 60), (29, 31), (30, 90), (45, 75)])
+def test_requests_of_a_load_that_was_cut_off_are_not_counted_with_the_next(
+    world, killed, again, tmp_path, monkeypatch, second, waits
+):
+    slept = []
+    run_id = killed("words")
+    ledger = Ledger(tmp_path / RUNS / run_id / "ledger.jsonl")
+    ledger.about_to_create("ecs-task", "1 x fleet master", started_by=run_id)
+    now = datetime.now(UTC).replace(second=second, microsecond=0)
+    monkeypatch.setattr(resume, "datetime", SimpleNamespace(now=lambda zone: now))
+    monkeypatch.setattr(resume.time, "sleep", lambda seconds: slept.append((seconds, list(world.steps))))
+
+    again(run_id)
+
+    assert slept == [(waits, [])]
+
+
 def test_what_is_left_is_looked_for_again(world, killed, again, tmp_path):
     run_id = killed("left")
     folder, now = tmp_path / RUNS / run_id, datetime.now(UTC)
