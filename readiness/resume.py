@@ -8,6 +8,7 @@ clone on purpose: in which state that left it, nobody knows.
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
@@ -20,10 +21,12 @@ from readiness.evidence import BundleWriter
 from readiness.ledger import Entry, Ledger
 from readiness.model import Candidate, Clone, Plan, Record, Registration, Span, Stage
 from readiness.narrator import Narrator
-from readiness.registration import git_state
+from readiness.registration import UNKNOWN, git_state
 from readiness.removal import stop_tasks
 
 _WHOLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+_STOP_S = 30
+"""After this long ECS kills a task that it was told to stop."""
 _GAP = "Nobody was at work: the run was killed, and resumed"
 
 
@@ -39,6 +42,7 @@ def resume(repository: Path, run_id: str, narrator: Narrator) -> tuple[Record, P
     this = _thaw(repository, ledger, begun, narrator)
     left = this.plan.budget.wall_clock - (datetime.now(UTC) - this.started_at)
     _check_time(this, left)
+    _check_files(this)
     _check_templates(this)
     aftermath.end_programs(run_id)
     connection = reach_again(begun.details["region"], ledger.entries(), this.plan.aws.production_accounts)
@@ -85,10 +89,13 @@ def _thaw(repository: Path, ledger: Ledger, begun: Entry, narrator: Narrator) ->
     commit, dirty = git_state(repository)
     if (commit, str(dirty).lower()) != (begun.details["commit"], begun.details["dirty"]):
         _refuse(run_id, f"the repository has moved on from {begun.details['commit'][:12]}, so the candidate is another")
+    if dirty or commit == UNKNOWN:
+        _refuse(run_id, "its candidate was not committed, so nobody knows whether the files are still the same")
     for partial in bundle.rglob("*.partial"):
         partial.unlink()
     frozen: Plan = plan.load_plan(file)
-    results = progress.finished(folder, ledger, bundle)
+    # What is left is asked again: a resumed run makes or removes something after it was asked.
+    results = [each for each in progress.finished(folder, ledger, bundle) if each.stage is not Stage.AFTER_TEARDOWN]
     return run.Run(
         id=run_id,
         request=run.Request(
@@ -97,6 +104,7 @@ def _thaw(repository: Path, ledger: Ledger, begun: Entry, narrator: Narrator) ->
             waivers_file=bundle / evidence.WAIVERS,
             target="aws",
             only=tuple(json.loads(begun.details.get("only", "[]"))),
+            baseline=Path(begun.details["baseline"]) if begun.details.get("baseline") else None,
         ),
         plan=frozen,
         waivers=waivers.load_waivers(bundle / evidence.WAIVERS, max_age=frozen.max_waiver_age),
@@ -137,14 +145,24 @@ def _standing(this: run.Run, connection: Connection) -> Clone | None:
     needed = _unasked(this, Stage.STEADY, Stage.DISRUPTIVE)
     if not deployed:
         return None
-    stages = {gate.id: gate.stage for gate in gates.all_gates()}
-    broken = [gate for gate in progress.begun(this.ledger) if stages.get(gate) is Stage.DISRUPTIVE]
-    if broken:
-        _refuse(this.id, f"it was killed during {broken[0]}, which breaks the clone on purpose; nobody knows how it is")
+    if broken := _broken_by(this):
+        _refuse(this.id, f"it was killed during {broken}, which breaks the clone on purpose; nobody knows how it is")
     clone = _look(this, connection, deployed[-1])
     if clone is None and needed:
         _refuse(this.id, f"its clone is gone, and {', '.join(needed)} would be asked of another one")
     return clone
+
+
+def _broken_by(this: run.Run) -> str:
+    """Return the gate that was cut off and may have left the clone broken: a disruptive one, or one with a fault in."""
+    stages = {gate.id: gate.stage for gate in gates.all_gates()}
+    entries = this.ledger.entries()
+    for gate in progress.begun(this.ledger):
+        since = max(at for at, entry in enumerate(entries) if (entry.event, entry.name) == (progress.BEGUN, gate))
+        faults = any(entry.event == "about-to-inject" for entry in entries[since:])
+        if faults or stages.get(gate) is Stage.DISRUPTIVE:
+            return gate
+    return ""
 
 
 def _look(this: run.Run, connection: Connection, stack_id: str) -> Clone | None:
@@ -163,10 +181,12 @@ def _go_on(this: run.Run, connection: Connection, clone: Clone | None) -> None:
     expires_at = this.started_at + this.plan.budget.clone_lifetime
     assembly = staging.Assembly(folder=this.folder / "cdk.out", templates=())
     try:
+        run.choose_baseline(this)
         assembly = _assembly(this, connection, expires_at)
         run.keep_templates(this, assembly)
         if clone is not None:
             _stop_load(this, connection)
+        expense = run.estimated(this, assembly)
     except BaseException:
         _tear_down(this, connection, assembly)
         raise
@@ -176,7 +196,7 @@ def _go_on(this: run.Run, connection: Connection, clone: Clone | None) -> None:
             return
         with this.signals.tearing_down(), this.span("Remove what was cut off in its middle"):
             run.take_away(this, connection)
-    run.ask_all(this, connection, assembly, expires_at, clone)
+    run.ask_all(this, connection, assembly, expense, expires_at, clone)
 
 
 def _tear_down(this: run.Run, connection: Connection, assembly: staging.Assembly) -> None:
@@ -195,16 +215,37 @@ def _stop_load(this: run.Run, connection: Connection) -> None:
     """Stop the tasks of a gate that was cut off: what they send would be seen by the next."""
     made = this.ledger.created()
     if any(entry.kind == "ecs-task" for entry in made):
-        stop_tasks(connection.client("ecs"), made)
+        with this.span("Stop the load that was cut off, and let its last minute pass"):
+            stop_tasks(connection.client("ecs"), made)
+            time.sleep(_apart_s(datetime.now(UTC)))
+
+
+def _apart_s(now: datetime) -> float:
+    """Return the seconds until a whole minute begins in which nothing of the stopped tasks is counted any more.
+
+    The load balancer counts by the minute.
+    """
+    stopped = now + timedelta(seconds=_STOP_S)
+    return _STOP_S + 60 - (stopped.second + stopped.microsecond / 1e6)
 
 
 def _check_templates(this: run.Run) -> None:
     """Refuse templates that are not those that gates were asked about."""
-    kept = this.bundle.root / evidence.TEMPLATES
-    for each in _made(this) if kept.is_dir() else ():
-        copy = kept / each.name
-        if not copy.exists() or copy.read_bytes() != each.read_bytes():
-            _refuse(this.id, f"{each} is not the template that was looked at")
+    kept, made = _templates(this.bundle.root / evidence.TEMPLATES), _templates(this.folder / "cdk.out")
+    looked_at = bool(kept) or any(entry.event == progress.BEGUN for entry in this.ledger.entries())
+    if looked_at and (not kept or kept != made):
+        _refuse(this.id, f"{this.folder / 'cdk.out'} does not hold the templates that were looked at")
+
+
+def _templates(folder: Path) -> dict[str, bytes]:
+    return {each.name: each.read_bytes() for each in folder.glob("*.template.json")}
+
+
+def _check_files(this: run.Run) -> None:
+    """Refuse plan, waivers or workload files that are not those that were frozen."""
+    for each in this.registration.files:
+        if evidence.sha256(evidence.read_bytes(this.bundle.root, each.kept)) != each.digest:
+            _refuse(this.id, f"{each.kept} in {this.bundle.root} is not the file that it froze")
 
 
 def _made(this: run.Run) -> tuple[Path, ...]:

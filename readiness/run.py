@@ -6,7 +6,7 @@ import json
 import secrets
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -71,6 +71,7 @@ from readiness.secrecy import refuse_secrets_in
 from readiness.spelling import did_you_mean
 
 RUNS = Path(".readiness") / "runs"
+_BASELINE = "baseline-chosen"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,8 +158,24 @@ def see_through(this: Run, observe: Callable[[Run], None], within: timedelta) ->
     Raises:
         PlanError: the account is one that the plan lists as production.
         EvidenceError: there could be no record.
+        Interrupted: somebody insisted on the end before there was one.
         TeardownError: there could be none, and something may be left.
     """
+    try:
+        with this.signals.caught(this.narrator.warn):
+            watch(this, observe, within)
+            with this.signals.tearing_down():
+                return conclude(this), this.bundle.root
+    except (Exception, Interrupted) as error:
+        if left := (*this.leftovers, *remaining(this.results)):
+            why = f"There is no record: {str(error) or repr(error)}"
+            hint = f"{why}\n  To finish the teardown: readiness teardown {this.id}"
+            raise TeardownError(tuple(dict.fromkeys(left)), hint=hint) from error
+        raise
+
+
+def watch(this: Run, observe: Callable[[Run], None], within: timedelta) -> None:
+    """Let *observe* ask the gates, and write down in the run what ended it early."""
     narrator = this.narrator
     try:
         with this.signals.caught(narrator.warn, within.total_seconds()):
@@ -187,17 +204,16 @@ def see_through(this: Run, observe: Callable[[Run], None], within: timedelta) ->
         this.troubles.append(str(error))
         narrator.warn(str(error))
     except Exception as error:  # noqa: BLE001 - a bug is a gap with its traceback in the bundle, never a lost record
-        this.bundle.write("traceback.txt", traceback.format_exc().encode())
-        this.troubles.append(f"The harness failed: {error!r}; see artifacts/traceback.txt")
+        this.troubles.append(f"The harness failed: {error!r}{kept_traceback(this, 'traceback.txt')}")
         narrator.warn(this.troubles[-1])
     this.interrupted = this.signals.interrupted
-    try:
-        return conclude(this), this.bundle.root
-    except EvidenceError as error:
-        if left := (*this.leftovers, *remaining(this.results)):
-            hint = f"{error}\n  To finish the teardown: readiness teardown {this.id}"
-            raise TeardownError(tuple(dict.fromkeys(left)), hint=hint) from error
-        raise
+
+
+def kept_traceback(this: Run, path: str) -> str:
+    """Keep the traceback of the error at hand, and say where; one that cannot be kept must not cost the record."""
+    with suppress(EvidenceError):
+        return f"; see {this.bundle.write(path, traceback.format_exc().encode())}"
+    return ""
 
 
 def announced(this: Run, why: str) -> list[str]:
@@ -220,6 +236,7 @@ def freeze(request: Request, narrator: Narrator) -> Run:
     refuse_used_folder(request.evidence)
     kept_files = (request.repository / workload_files.FOLDER / path for path in files)
     refuse_secrets_in([request.plan_file, request.waivers_file, *kept_files])
+    commit, dirty = git_state(request.repository)  # before evidence is written there
     started_at = datetime.now(UTC)
     run_id = f"{started_at:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     folder = request.repository / RUNS / run_id
@@ -237,7 +254,6 @@ def freeze(request: Request, narrator: Narrator) -> Run:
         decisive[request.repository / kept] = (kept, data)
     for kept, data in decisive.values():
         bundle.put(kept, data)
-    commit, dirty = git_state(request.repository)
     registered = registration.register(request.repository, decisive, allow_dirty=request.allow_dirty)
     environment = Environment.AWS if request.target == "aws" else Environment.EMULATED
     for fault in estimate.findings(frozen, estimate.estimate(frozen, environment)):
@@ -252,6 +268,7 @@ def freeze(request: Request, narrator: Narrator) -> Run:
         commit=commit,
         dirty=str(dirty).lower(),
         bundle=str(bundle.root),
+        baseline=str(request.baseline.resolve()) if request.baseline else "",
         version=readiness.__version__,
         only=json.dumps(request.only),
         registration=evidence.to_json(Registration, registered).decode(),
@@ -387,7 +404,7 @@ def observe_everything(this: Run) -> None:
         production.refuse(connection, this.plan, staging.stack_name(this.id))
         if connection.costs:
             doctor.demand(doctor.cheap(connection, this.plan))
-        this.baseline = request.baseline or baseline.latest(request.repository / RUNS, this.environment)
+        choose_baseline(this)
         with this.span("Synthesize the templates"):
             assembly = staging.synthesize(
                 request.repository,
@@ -398,23 +415,37 @@ def observe_everything(this: Run) -> None:
                 expires_at=expires_at,
             )
             keep_templates(this, assembly)
-        ask_all(this, connection, assembly, expires_at)
+        ask_all(this, connection, assembly, estimated(this, assembly), expires_at)
+
+
+def choose_baseline(this: Run) -> None:
+    """Choose the earlier run that this one is compared with, once: a resumed run keeps to what it chose before."""
+    chosen = [entry.name for entry in this.ledger.entries() if entry.event == _BASELINE]
+    if chosen:
+        this.baseline = Path(chosen[-1]) if chosen[-1] else None
+        return
+    request = this.request
+    this.baseline = request.baseline or baseline.latest(request.repository / RUNS, this.environment)
+    this.ledger.note(_BASELINE, name=str(this.baseline.resolve()) if this.baseline else "")
 
 
 def ask_all(
-    this: Run, connection: Connection, assembly: staging.Assembly, expires_at: datetime, clone: Clone | None = None
+    this: Run,
+    connection: Connection,
+    assembly: staging.Assembly,
+    expense: Estimate,
+    expires_at: datetime,
+    clone: Clone | None = None,
 ) -> None:
     """Ask the gates of every stage, with a clone in between; one that stands already is given as *clone*."""
-    expense = estimated(this, assembly)
+    context = make_context(this, connection, assembly)
     if clone is None:
         agree(this, connection, assembly, expense, expires_at)
-    context = make_context(this, connection, assembly)
-    ask(this, Stage.BEFORE_DEPLOY, context)
-    if clone is None and not deployable(this):
-        return
-    limit_spending(this, expense)
+        ask(this, Stage.BEFORE_DEPLOY, context)
+        if not deployable(this):
+            return
     try:
-        deploy_and_drill(this, connection, assembly, context, expires_at, clone)
+        deploy_and_drill(this, connection, assembly, expense, context, expires_at, clone)
     finally:
         with this.signals.tearing_down():
             ask(this, Stage.AFTER_TEARDOWN, context)
@@ -456,19 +487,28 @@ def limit_spending(this: Run, estimate: Estimate) -> None:
     """End the run once its clone has stood for as long as the budget pays for, as estimated."""
     if this.plan.budget.usd is not None and estimate.usd_per_hour_most:
         hours = this.plan.budget.usd / estimate.usd_per_hour_most
-        this.signals.end_within(hours * 3600, OutOfMoney)
+        this.signals.end_within(hours * 3600 - stood_s(this), OutOfMoney)
+
+
+def stood_s(this: Run) -> float:
+    """Return for how long the run has had a stack: a resumed one pays for what stood before, too."""
+    began = [entry.at for entry in this.ledger.created() if entry.kind == "stack"]
+    return (datetime.now(UTC) - began[0]).total_seconds() if began else 0.0
 
 
 def deploy_and_drill(
     this: Run,
     connection: Connection,
     assembly: staging.Assembly,
+    expense: Estimate,
     context: Context,
     expires_at: datetime,
     clone: Clone | None,
 ) -> None:
     """Deploy the clone, ask the steady and then the disruptive gates, and destroy it."""
     try:
+        limit_spending(this, expense)  # in here, as a resumed run may have spent all, and its clone stands
+        ask(this, Stage.BEFORE_DEPLOY, context)
         if clone is None:
             with this.span("Deploy the clone"):
                 clone = staging.deploy(
@@ -659,12 +699,15 @@ def conclude(this: Run) -> Record:
 
 def unnoticed(this: Run, record: Record) -> list[str]:
     """Plant faults in what this run saw, keep what became of each, and return a sentence for each that got through."""
-    settings = {gate.id: settings_of(gate, this.plan, evidence.PLAN) for gate in gates.all_gates()}
     try:
+        settings = {gate.id: settings_of(gate, this.plan, evidence.PLAN) for gate in gates.all_gates()}
         rows = controls.on_evidence(this.bundle.root, record, this.plan, this.waivers, lambda gate: settings[gate.id])
+        this.bundle.put_json(evidence.CONTROLS, tuple[ControlShown, ...], rows)
     except ReadinessError as error:
         return [f"Nobody knows whether the gates notice a planted fault: {error.message}"]
-    this.bundle.put_json(evidence.CONTROLS, tuple[ControlShown, ...], rows)
+    except Exception as error:  # noqa: BLE001 - a bug in a control costs the verdict, never the record
+        kept = kept_traceback(this, "tracebacks/controls.txt")
+        return [f"Nobody knows whether the gates notice a planted fault: {error!r}{kept}"]
     return [f"A planted fault got through: {row.plants} ({row.id})" for row in controls.let_through(rows)]
 
 

@@ -6,6 +6,7 @@ One run is gone on with, on the clone that it left standing. Of the other nobody
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -38,10 +39,25 @@ def account(tmp_path):
         if "Ctrl-C" in line:
             break
     try:
-        yield environment
+        yield environment | committed(tmp_path / "git")
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0
+
+
+def committed(git_dir):
+    """Return an environment in which all files of the checkout are committed: no other candidate is resumed."""
+    environment = {"GIT_DIR": str(git_dir), "GIT_WORK_TREE": str(harness.ROOT)}
+
+    def git(*arguments):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+        argv = ["git", *identity, *arguments]
+        subprocess.run(argv, cwd=harness.ROOT, env=os.environ | environment, check=True, capture_output=True)
+
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-qm", "all")
+    return environment
 
 
 def a_run(folder, name, environment, gate, **budget):
@@ -50,10 +66,12 @@ def a_run(folder, name, environment, gate, **budget):
     plan = harness.write_plan(folder / name, lambda plan: plan["budget"].update(budget))
     process = harness.start(plan, "--target", "aws", "--yes", "--only", gate, env=environment)
     assert process.stderr is not None
-    line = process.stderr.readline()
-    run_id = re.search(r"Run (\S+):", line)
-    assert run_id, line + process.stderr.read()
-    return process, run_id.group(1)
+    said = ""
+    for line in process.stderr:  # warnings come first
+        if found := re.search(r"Run (\S+):", line):
+            return process, found.group(1)
+        said += line
+    raise AssertionError(said)
 
 
 def kill_at(process, run_id, event, kind=""):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -12,7 +15,7 @@ from readiness.errors import CloudError, EvidenceError, ReadinessError
 from readiness.ledger import Ledger
 from readiness.model import Clone, Environment, Outcome, Stage
 from readiness.run import RUNS, Request
-from tests.unit.samples import PLAN, FakeClient, Seen, a_gate, a_narrator
+from tests.unit.samples import PLAN, WAIVERS, FakeClient, Seen, a_gate, a_narrator, a_plan
 
 STAGES = {
     "numbers": Stage.BEFORE_DEPLOY,
@@ -128,8 +131,8 @@ class _Entered:
 def killed(world, tmp_path, monkeypatch):
     """Return a function that kills a run at a step and returns its id."""
 
-    def kill(step, target="aws"):
-        (tmp_path / "readiness.toml").write_text(PLAN)
+    def kill(step, target="aws", plan=PLAN):
+        (tmp_path / "readiness.toml").write_text(plan)
         (tmp_path / "waivers.toml").write_text("")
         request = Request(
             repository=tmp_path,
@@ -212,6 +215,43 @@ def test_a_run_killed_while_something_was_broken_on_purpose_is_not_gone_on_with(
     assert world.steps == []
 
 
+def test_a_run_killed_with_a_fault_in_the_clone_is_not_gone_on_with(world, killed, again, tmp_path):
+    run_id = killed("words")
+    ledger = Ledger(tmp_path / RUNS / run_id / "ledger.jsonl")
+    ledger.note("about-to-inject", kind="target", name="10.0.0.1:1")
+
+    refused(again, run_id, "killed during words, which breaks the clone on purpose")
+    assert world.steps == []
+
+
+@pytest.mark.parametrize(("second", "waits"), [(0, 60), (29, 31), (30, 90), (45, 75)])
+def test_requests_of_a_load_that_was_cut_off_are_not_counted_with_the_next(
+    world, killed, again, tmp_path, monkeypatch, second, waits
+):
+    slept = []
+    run_id = killed("words")
+    ledger = Ledger(tmp_path / RUNS / run_id / "ledger.jsonl")
+    ledger.about_to_create("ecs-task", "1 x fleet master", started_by=run_id)
+    now = datetime.now(UTC).replace(second=second, microsecond=0)
+    monkeypatch.setattr(resume, "datetime", SimpleNamespace(now=lambda zone: now))
+    monkeypatch.setattr(resume.time, "sleep", lambda seconds: slept.append((seconds, list(world.steps))))
+
+    again(run_id)
+
+    assert slept == [(waits, [])]
+
+
+def test_what_is_left_is_looked_for_again(world, killed, again, tmp_path):
+    run_id = killed("left")
+    folder, now = tmp_path / RUNS / run_id, datetime.now(UTC)
+    gate = next(gate for gate in gates.all_gates() if gate.id == "left")
+    blind = run.result_of(a_plan(), (), gate, run.blind(gate, "credentials expired"), None, now, now, now)
+    progress.keep(folder, Ledger(folder / "ledger.jsonl"), folder / "bundle", blind)
+
+    assert again(run_id).outcome is Outcome.PASSED
+    assert world.steps == ["destroy", "left"]
+
+
 def test_evidence_of_a_clone_that_is_gone_is_not_mixed_with_anothers(world, killed, again):
     run_id = killed("pictures")
     world.stack = None
@@ -253,6 +293,14 @@ def test_another_commit_is_another_candidate(killed, again, monkeypatch):
     refused(again, run_id, "the candidate is another")
 
 
+@pytest.mark.parametrize("state", [("c0ffee", True), ("unknown", True)])
+def test_a_candidate_that_was_not_committed_may_be_another_one(killed, again, monkeypatch, state):
+    for module in (run, resume):
+        monkeypatch.setattr(module, "git_state", lambda repository: state)
+
+    refused(again, killed("words"), "its candidate was not committed")
+
+
 def test_a_plan_that_was_changed_meanwhile_is_refused(killed, again, tmp_path):
     run_id = killed("words")
     (tmp_path / RUNS / run_id / "bundle" / "plan.toml").write_text(PLAN + "\n")
@@ -270,11 +318,29 @@ def test_evidence_that_was_changed_meanwhile_is_refused(killed, again, tmp_path,
         again(run_id)
 
 
-def test_a_template_that_was_changed_meanwhile_is_refused(killed, again, tmp_path):
+def test_a_template_that_was_changed_meanwhile_is_refused(world, killed, again, tmp_path):
     run_id = killed("words")
     (tmp_path / RUNS / run_id / "cdk.out" / "shop.template.json").write_text('{"Resources": {}}')
 
-    refused(again, run_id, "is not the template that was looked at")
+    refused(again, run_id, "does not hold the templates that were looked at")
+    assert world.steps == []
+
+
+@pytest.mark.parametrize("folders", [["cdk.out"], ["bundle/templates"], ["cdk.out", "bundle/templates"]])
+def test_templates_that_are_gone_are_not_made_anew_once_gates_were_asked(world, killed, again, tmp_path, folders):
+    run_id = killed("words")
+    for folder in folders:
+        shutil.rmtree(tmp_path / RUNS / run_id / folder)
+
+    refused(again, run_id, "does not hold the templates that were looked at")
+    assert world.steps == []
+
+
+def test_waivers_that_were_changed_meanwhile_are_refused(killed, again, tmp_path):
+    run_id = killed("words")
+    (tmp_path / RUNS / run_id / "bundle" / "waivers.toml").write_text(WAIVERS)
+
+    refused(again, run_id, "waivers.toml in .* is not the file that it froze")
 
 
 def test_whatever_keeps_a_resumed_run_from_going_on_its_clone_is_torn_down(world, killed, again, monkeypatch):
@@ -298,6 +364,45 @@ def test_time_that_is_over_is_not_given_again_but_for_the_teardown(world, killed
     monkeypatch.setattr(resume, "datetime", SimpleNamespace(now=lambda zone: later))
 
     refused(again, run_id, "budget.wall_clock is over")
+
+
+def test_what_the_clone_cost_before_is_not_given_again(world, killed, again, tmp_path, monkeypatch):
+    """It has stood for an hour at a dollar an hour, of a budget of one."""
+    priced = SimpleNamespace(usd_per_hour_most=1.0)
+    monkeypatch.setattr(run, "estimated", lambda this, assembly: priced)
+    run_id = killed("pictures", plan=PLAN + "\n[budget]\nusd = 1.0\n")
+    path = tmp_path / RUNS / run_id / "ledger.jsonl"
+    for at in {json.loads(line)["at"] for line in path.read_text().splitlines()}:
+        earlier = (datetime.fromisoformat(at) - timedelta(hours=1)).isoformat()
+        path.write_text(path.read_text().replace(at, earlier))
+    monkeypatch.setattr(world, "step", _slow(world.step))
+
+    record = again(run_id)
+
+    assert "storms" not in world.steps
+    assert world.steps[-2:] == ["destroy", "left"]
+    assert record.troubles == ("The run has cost budget.usd (1.0 USD), by the estimate",)
+
+
+def _slow(step):
+    def slow(name):
+        step(name)
+        if name == "pictures":
+            time.sleep(1)
+
+    return slow
+
+
+def test_a_resumed_run_is_compared_with_what_it_was_compared_with_before(killed, again, monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(run.triage, "since_baseline", lambda bundle, results: seen.append(bundle) or (None, None))
+    monkeypatch.setattr(run.baseline, "latest", lambda runs, environment: tmp_path / "before")
+    run_id = killed("words")
+    monkeypatch.setattr(run.baseline, "latest", lambda runs, environment: tmp_path / "since")
+
+    again(run_id)
+
+    assert seen == [tmp_path / "before"]
 
 
 def test_a_teardown_that_was_cut_off_is_finished_however_late(world, killed, again, monkeypatch):

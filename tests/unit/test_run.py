@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from readiness import aftermath, contract, decide, doctor, evidence, gates, registration, run, staging
+from readiness import aftermath, contract, controls, decide, doctor, evidence, gates, registration, run, staging
 from readiness.errors import CloudError, EvidenceError, PlanError, ReadinessError, TeardownError, UsageError
 from readiness.gates import leftovers
 from readiness.interruption import Interrupted, OutOfTime
@@ -290,6 +290,19 @@ def test_the_commit_is_that_of_the_repository(tmp_path):
     assert registration.git_state(tmp_path) == (head, False)
     (tmp_path / "file").write_text("2")
     assert registration.git_state(tmp_path) == (head, True)
+
+
+def test_evidence_inside_of_the_repository_does_not_make_the_candidate_another_one(begin, tmp_path):
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
+        (tmp_path / "readiness.toml").write_text(PLAN)
+        (tmp_path / "waivers.toml").write_text("")
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", "-C", tmp_path, *identity, *arguments], check=True)
+
+    this = begin(evidence=tmp_path / "proof")
+
+    assert not this.candidate.dirty
+    assert this.ledger.entries()[0].details["dirty"] == "false"
 
 
 # --- check_gates -----------------------------------------------------------------------------------------------------
@@ -819,6 +832,59 @@ def test_leftovers_outrank_a_record_that_cannot_be_written(world, whole, monkeyp
         whole()
     assert "No space left on device" in caught.value.hint
     assert "readiness teardown" in caught.value.hint
+
+
+def bug(*args):
+    raise KeyError("x")
+
+
+def test_a_bug_in_a_control_costs_the_verdict_and_neither_the_record_nor_the_leftovers(world, whole, monkeypatch):
+    world.fail["destroy"] = TeardownError(["stack readiness-1"])
+    monkeypatch.setattr(controls, "on_evidence", bug)
+
+    record = whole()
+
+    assert record.leftovers == ("stack readiness-1",)
+    assert record.troubles[-1] == (
+        "Nobody knows whether the gates notice a planted fault: KeyError('x'); see artifacts/tracebacks/controls.txt"
+    )
+    assert decide.exit_code(record) == 4
+
+
+def test_one_signal_while_the_run_is_decided_does_not_cost_the_record(world, whole, monkeypatch):
+    monkeypatch.setattr(run, "unnoticed", lambda *_: press() or [])
+
+    record = whole()
+
+    assert record.outcome is Outcome.PASSED
+    assert not record.interrupted
+
+
+@pytest.mark.parametrize("end", [bug, lambda *_: (press(), press())], ids=["bug", "signals"])
+def test_leftovers_are_named_although_something_ends_the_decision(world, whole, monkeypatch, end):
+    world.fail["destroy"] = TeardownError(["stack readiness-1"])
+    monkeypatch.setattr(run, "put_reports", end)
+
+    with pytest.raises(TeardownError, match="stack readiness-1") as caught:
+        whole()
+    assert "readiness teardown" in caught.value.hint
+
+
+def test_two_signals_end_a_decision_that_has_nothing_to_tell(world, whole, monkeypatch):
+    monkeypatch.setattr(run, "put_reports", lambda *_: (press(), press()))
+
+    with pytest.raises(Interrupted):
+        whole()
+
+
+def test_a_bug_whose_traceback_cannot_be_kept_is_told(world, whole, monkeypatch):
+    def full(self, path, data):
+        raise EvidenceError("It cannot be written: No space left on device.")
+
+    world.fail["synthesize"] = RuntimeError("a bug")
+    monkeypatch.setattr(evidence.BundleWriter, "write", full)
+
+    assert whole().troubles == ("The harness failed: RuntimeError('a bug')",)
 
 
 def test_what_stays_on_purpose_is_no_leftover(begin):
