@@ -57,6 +57,27 @@ def write_plan(folder: Path, change: Callable[[dict], None] = lambda plan: None)
     return path
 
 
+def committed(git_dir: Path, *ignored: Path) -> dict[str, str]:
+    """Commit the checkout as it is, and *ignored* files of it, to a repository of the story's own.
+
+    Returns:
+        The environment in which git finds that repository.
+    """
+    environment = {"GIT_DIR": str(git_dir), "GIT_WORK_TREE": str(ROOT)}
+
+    def git(*arguments: str) -> None:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+        argv = ["git", *identity, *arguments]
+        subprocess.run(argv, cwd=ROOT, env=os.environ | environment, check=True, capture_output=True)
+
+    git("init", "-q")
+    git("add", "-A")
+    if ignored:
+        git("add", "-f", *map(str, ignored))
+    git("commit", "-qm", "all")
+    return environment
+
+
 def start(plan: Path, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     """Start ``readiness run`` as a user's shell would."""
     return subprocess.Popen(
@@ -82,9 +103,9 @@ def finish(process: subprocess.Popen[str], bundle: Path) -> Ended:
     return Ended(process.returncode, stdout, stderr, bundle, found.group(1) if found else "")
 
 
-def run(plan: Path, bundle: Path, *arguments: str) -> Ended:
+def run(plan: Path, bundle: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Ended:
     """Do a whole run."""
-    return finish(start(plan, "--evidence", str(bundle), *arguments), bundle)
+    return finish(start(plan, "--evidence", str(bundle), *arguments, env=env), bundle)
 
 
 def cli(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:

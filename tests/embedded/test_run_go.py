@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 import tomlkit
@@ -14,7 +16,10 @@ from tests.embedded import harness
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory):
     folder = tmp_path_factory.mktemp("go")
-    return harness.run(harness.write_plan(folder), folder / "bundle")
+    (harness.ROOT / ".readiness").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=harness.ROOT / ".readiness") as inside:  # a plan outside is in no commit
+        plan = harness.write_plan(Path(inside))
+        return harness.run(plan, folder / "bundle", env=harness.committed(folder / "git", plan))
 
 
 def test_every_required_gate_passes_and_the_exit_code_is_0(ended):

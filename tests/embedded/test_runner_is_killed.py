@@ -6,7 +6,6 @@ One run is gone on with, on the clone that it left standing. Of the other nobody
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -39,25 +38,10 @@ def account(tmp_path):
         if "Ctrl-C" in line:
             break
     try:
-        yield environment | committed(tmp_path / "git")
+        yield environment | harness.committed(tmp_path / "git")
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0
-
-
-def committed(git_dir):
-    """Return an environment in which all files of the checkout are committed: no other candidate is resumed."""
-    environment = {"GIT_DIR": str(git_dir), "GIT_WORK_TREE": str(harness.ROOT)}
-
-    def git(*arguments):
-        identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
-        argv = ["git", *identity, *arguments]
-        subprocess.run(argv, cwd=harness.ROOT, env=os.environ | environment, check=True, capture_output=True)
-
-    git("init", "-q")
-    git("add", "-A")
-    git("commit", "-qm", "all")
-    return environment
 
 
 def a_run(folder, name, environment, gate, **budget):
