@@ -13,16 +13,20 @@ from pathlib import Path
 from readiness.model import RegisteredFile, Registration
 
 UNKNOWN = "unknown"
+_OWN = ".readiness"
 _DEADLINE_S = 30
 _ABSENT = b""
 """What a register of waivers that is not there reads as."""
 
 
 def git_state(repository: Path) -> tuple[str, bool]:
-    """Return the commit of the repository, and whether files differ from it; ``unknown`` where there is no git."""
+    """Return the commit of the repository, and whether files differ from it; ``unknown`` where there is no git.
+
+    The harness's own folder is left out: earlier runs are no part of the candidate.
+    """
     try:
         commit = _git(repository, "rev-parse", "HEAD").decode().strip()
-        return commit, bool(_git(repository, "status", "--porcelain").strip())
+        return commit, bool(_git(repository, "status", "--porcelain", "--", ":/", f":(exclude){_OWN}").strip())
     except (OSError, subprocess.SubprocessError):
         return UNKNOWN, True
 

@@ -11,7 +11,7 @@ from readiness import decide, decision, evidence, report
 from readiness.decide import ExitCode
 from readiness.errors import EvidenceError
 from readiness.model import Environment, Outcome, Registration, Verdict
-from readiness.registration import at_the_end, register
+from readiness.registration import at_the_end, git_state, register
 from readiness.report import registered as registered_rows
 from readiness.run import Request, conclude, freeze
 from readiness.verify import verify
@@ -44,6 +44,16 @@ def decided(registration: Registration, environment: Environment = Environment.A
         missing=() if signed else ("sign-off: release has not signed",),
         registration=registration,
     )
+
+
+@pytest.mark.parametrize("inside", [".", "services/shop"])
+def test_the_harness_own_folder_is_no_part_of_the_candidate_and_any_other_file_is(repository, inside):
+    (repository / inside / ".readiness" / "runs").mkdir(parents=True)
+    (repository / inside / ".readiness" / "runs" / "ledger.jsonl").write_text("{}")
+    assert git_state(repository / inside)[1] is False
+
+    (repository / "app.py").write_text("1")
+    assert git_state(repository / inside)[1] is True
 
 
 def test_a_committed_plan_may_be_go_and_names_its_commit(repository):
