@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -189,23 +188,6 @@ def slower_between(result: LoadResult, start: datetime, end: datetime, than: tim
     """Return how many requests that were due between two instants took longer than *than*, however they ended."""
     whole = load_result.total(load_result.window(result.rows, load_result.seconds_between(result, start, end)))
     return whole.latencies(rows.OUTCOMES).count_above(round(than.total_seconds() * 1e6))
-
-
-def failed_by_second(result: LoadResult, since: datetime) -> dict[str, int]:
-    """Return the failed requests of each second, counted from an instant; seconds without any are left out."""
-    first = math.floor((since - result.started_at).total_seconds())
-    return {
-        str(each.second - first): each.failed
-        for each in load_result.per_second(result)
-        if each.failed and each.second >= first
-    }
-
-
-def last_failure_at(result: LoadResult, since: datetime) -> datetime | None:
-    """Return the end of the last second at or after an instant in which a request failed."""
-    first = math.floor((since - result.started_at).total_seconds())
-    failed = [each.second for each in load_result.per_second(result) if each.failed and each.second >= first]
-    return result.started_at + timedelta(seconds=failed[-1] + 1) if failed else None
 
 
 # --- releases --------------------------------------------------------------------------------------------------------
